@@ -1,0 +1,42 @@
+# Every command of the project; CONTRIBUTING.md explains them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TESTS ?= tests
+
+.PHONY: demo test check bench lock wheel clean
+
+demo: $(READY)  ## The main job on real input: titles in, narrated MP3s out.
+	$(BIN)/roteiro run examples/cafe.yaml
+
+test: $(READY)  ## All tests, warnings as errors, coverage shown.
+	$(BIN)/python -m pytest $(TESTS) -n 2 --cov --cov-report=term-missing:skip-covered
+
+check: $(READY)  ## Format, lint, types, and the direction of imports.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## Figures of speed and memory; the last line of each is JSON.
+	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.overhead
+
+lock: $(READY)  ## Choose versions anew: what is installed, and what tests need besides.
+	$(BIN)/uv pip compile -q --universal --upgrade --no-header --no-emit-index-url --no-emit-find-links setup.py -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links --extra dev -c requirements.lock setup.py -o requirements-dev.lock
+
+wheel: $(READY)  ## dist/roteiro-*.whl
+	$(BIN)/python -m build --wheel --installer uv
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+# Made once for a given lock; uv, which pip installs, does in seconds what takes pip minutes.
+$(READY): requirements-dev.lock setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $(READY)

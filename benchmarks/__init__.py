@@ -1,0 +1,1 @@
+"""Figures of speed and memory that anyone can print again: `make bench`."""

@@ -1,0 +1,1 @@
+"""What is passed along: requests, elements, statuses, prompts, text and audio."""

@@ -1,0 +1,286 @@
+"""Statuses: the documents that tell how far a batch is, and the merges that move them on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
+
+from domain import keys
+from domain.work import CANCELLED, Failure, GeneratedScript, Narration, Progress, Script, item_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from domain.request import BatchRequest
+
+Status: TypeAlias = Literal[
+    "queued", "running", "completed", "partial", "failed", "rejected", "cancelled"
+]
+STATUSES: Final[tuple[Status, ...]] = Status.__args__  # type: ignore[attr-defined]
+TERMINAL: Final[frozenset[str]] = frozenset(
+    {"completed", "partial", "failed", "rejected", "cancelled"}
+)
+MESSAGE_CHARACTERS: Final = 300
+"""Of an error's message in a document: a thousand of them stay under Firestore's 1 MiB."""
+
+
+class ItemError(TypedDict):
+    """Why an item failed."""
+
+    stage: str
+    code: str
+    message: str
+    attempts: int
+
+
+class ItemDoc(TypedDict, total=False):
+    """One narration, in its job's `items`; absent until its script is written."""
+
+    status: Status
+    stage: str
+    aspect: str
+    audio_uri: str
+    script_uri: str
+    sha256: str
+    audio_bytes: int
+    audio_seconds: float
+    characters: int
+    writer: str
+    voice: str
+    error: ItemError | None
+
+
+class JobDoc(TypedDict, total=False):
+    """One title of a batch."""
+
+    job_id: str
+    batch_id: str
+    position: int
+    title: str
+    status: Status
+    total_items: int
+    completed_at: str | None
+    items: dict[str, ItemDoc]
+
+
+class Stats(TypedDict):
+    """What has been made so far: scripts, adaptations, and sums over the narrations."""
+
+    scripts: int
+    adaptations: int
+    audio_seconds: float
+    audio_bytes: int
+    characters: int
+
+
+class BatchDoc(TypedDict, total=False):
+    """One batch.
+
+    `request` is the request as accepted but for its titles, which are in the
+    jobs: ten thousand of them would not fit into a Firestore document.
+    `run_id` names the delivery that is being worked on, or was last.
+    """
+
+    batch_id: str
+    owner: str
+    status: Status
+    total_jobs: int
+    completed_jobs: int
+    failed_jobs: int
+    running_jobs: int
+    total_items: int
+    completed_items: int
+    failed_items: int
+    progress_percentage: float
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+    cancel_requested_at: str | None
+    manifest_uri: str | None
+    run_id: str
+    content_hash: str
+    request: dict[str, Any]
+    stats: Stats
+
+
+Patch: TypeAlias = dict[str, Any]
+"""An RFC 7396 merge patch: objects merge, null removes, anything else replaces."""
+
+
+def merge(document: Any, patch: Any) -> Any:
+    """Apply an RFC 7396 merge patch; the arguments are left as they are."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(document) if isinstance(document, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def combine(first: Patch, second: Patch) -> Patch:
+    """One patch that does what the two do one after the other; nulls are kept."""
+    combined = dict(first)
+    for key, value in second.items():
+        earlier = combined.get(key)
+        if isinstance(value, dict) and isinstance(earlier, dict):
+            combined[key] = combine(earlier, value)
+        else:
+            combined[key] = value
+    return combined
+
+
+def timestamp(moment: datetime) -> str:
+    """ISO 8601 with milliseconds: sorts as text where all are UTC."""
+    return moment.isoformat(timespec="milliseconds")
+
+
+def new_batch(batch_id: str, run_id: str, request: BatchRequest, now: datetime) -> BatchDoc:
+    """The document of a batch that has just been accepted."""
+    return {
+        "batch_id": batch_id,
+        "owner": request.owner,
+        "status": "running" if run_id else "queued",
+        "total_jobs": len(request.titles),
+        "total_items": request.total_items,
+        "created_at": timestamp(now),
+        "run_id": run_id,
+        "content_hash": request.content_hash(),
+        "request": request.model_dump(mode="json", exclude={"titles", "batch_id"}),
+        **({"started_at": timestamp(now)} if run_id else {}),
+    }
+
+
+def taken_up(batch: Mapping[str, Any], run_id: str, now: datetime) -> Patch:
+    """A batch that waited, stopped or ended goes on in another run."""
+    return {
+        "status": "running",
+        "run_id": run_id,
+        "started_at": batch.get("started_at") or timestamp(now),
+        "completed_at": None,
+        "cancel_requested_at": None,
+    }
+
+
+def ended(final: Status, manifest_uri: str, now: datetime) -> Patch:
+    """A batch's end."""
+    return {"status": final, "manifest_uri": manifest_uri, "completed_at": timestamp(now)}
+
+
+def new_jobs(batch_id: str, request: BatchRequest) -> Iterator[JobDoc]:
+    """The documents of its jobs, in the titles' order."""
+    for position, title in enumerate(request.titles, 1):
+        yield {
+            "job_id": keys.job_id(position, title),
+            "batch_id": batch_id,
+            "position": position,
+            "title": title,
+            "status": "queued",
+            "total_items": request.items_per_job,
+            "items": {},
+        }
+
+
+def item_patches(progress: Progress) -> Iterator[tuple[str, ItemDoc]]:
+    """What an element says of its items: (item name, fields to merge).
+
+    Fields of an outcome are never among those of a stage, but for `status` and
+    `stage`, so that merges of different items or stages can come in any order.
+    """
+    match progress:
+        case GeneratedScript(task):
+            for item in task.items():
+                yield item.name, {"status": "running", "stage": "adapt"}
+        case Script(item):
+            yield item.name, {"status": "running", "stage": "narrate"}
+        case Narration(item):
+            yield (
+                item.name,
+                {
+                    "status": "completed",
+                    "stage": "narrate",
+                    "aspect": progress.aspect,
+                    "audio_uri": progress.audio_uri,
+                    "script_uri": progress.script_uri,
+                    "sha256": progress.sha256,
+                    "audio_bytes": progress.audio_bytes,
+                    "audio_seconds": progress.audio_seconds,
+                    "characters": progress.characters,
+                    "writer": progress.writer,
+                    "voice": progress.voice,
+                    "error": None,
+                },
+            )
+        case Failure(item, code=code) if code == CANCELLED:
+            yield item.name, {"status": "cancelled", "stage": progress.stage}
+        case Failure(item):
+            yield (
+                item.name,
+                {
+                    "status": "failed",
+                    "stage": progress.stage,
+                    "error": {
+                        "stage": progress.stage,
+                        "code": progress.code,
+                        "message": progress.message[:MESSAGE_CHARACTERS],
+                        "attempts": progress.attempts,
+                    },
+                },
+            )
+
+
+def final_status(*, completed: int, failed: int, cancelled: int) -> Status:
+    """How a job or a batch ends, from the numbers of its items."""
+    if cancelled:
+        return "cancelled"
+    if not failed:
+        return "completed"
+    return "partial" if completed else "failed"
+
+
+def percentage(finished: int, total: int) -> float:
+    """Finished of total, failed ones too, to one decimal; 100 only where all are."""
+    if finished >= total:
+        return 100.0
+    return min(99.9, round(100 * finished / total, 1))
+
+
+def finished_items(job: JobDoc) -> frozenset[str]:
+    """Names of the items of a job that need no more work."""
+    return frozenset(
+        name for name, item in job.get("items", {}).items() if item.get("status") == "completed"
+    )
+
+
+def manifest_items(job: JobDoc, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A manifest's entries of one job: every item of it, made or not, in the order asked for."""
+    items = job.get("items", {})
+    for variation in range(1, int(request["variations"]) + 1):
+        for language in request["agent"]["target_languages"]:
+            name = item_name(variation, language)
+            item = items.get(name, {})
+            entry: dict[str, Any] = {
+                "job_id": job["job_id"],
+                "title": job["title"],
+                "item": name,
+                "variation": variation,
+                "language": language,
+                "status": item.get("status", "queued"),
+            }
+            if item.get("status") == "completed":
+                entry |= {
+                    "uri": item["audio_uri"],
+                    "script_uri": item["script_uri"],
+                    "sha256": item["sha256"],
+                    "seconds": item["audio_seconds"],
+                    "bytes": item["audio_bytes"],
+                    "characters": item["characters"],
+                    "aspect": item["aspect"],
+                    "writer": item["writer"],
+                    "voice": item["voice"],
+                }
+            elif error := item.get("error"):
+                entry["error"] = error
+            yield entry

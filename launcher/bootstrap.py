@@ -1,0 +1,62 @@
+"""The composition root: settings become the adapters behind the ports."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.statuses.coalescing import CoalescingStatusStore
+from services.statuses.sqlite import SqliteStatusStore
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from launcher.settings import Settings
+    from pipeline.graph import Services
+    from services.ports import ArtifactStore, StatusStore
+
+LOCAL_INTERVAL = 0.25
+"""Seconds between writes of progress to SQLite, which has no rate to respect."""
+
+
+def offered_languages(settings: Settings) -> Collection[str] | None:
+    """Tags that the chosen writer can write; None for any."""
+    from services.writers.offline import LANGUAGES
+
+    return {"offline": LANGUAGES}.get(settings.writer)
+
+
+def services(settings: Settings) -> Services:
+    """Factories for the graph; they pickle, and connect where they are called."""
+    from pipeline.graph import Services
+    from services.voices.offline import OfflineVoice
+    from services.writers.offline import OfflineWriter
+
+    return Services(
+        writer=OfflineWriter,
+        voice=OfflineVoice,
+        artifacts=partial(artifacts, settings.output),
+        statuses=partial(_coalescing, settings.database.absolute()),
+        languages=offered_languages(settings),
+        max_in_flight=settings.max_in_flight,
+        # The offline voice computes instead of waiting: more threads than cores only queue.
+        max_narrations=min(settings.max_in_flight, os.cpu_count() or 1),
+    )
+
+
+def artifacts(output: str) -> ArtifactStore:
+    """The store below the output folder, named so that it is found from any other."""
+    from services.artifacts import BeamArtifactStore
+
+    return BeamArtifactStore(output if "://" in output else str(Path(output).absolute()))
+
+
+def statuses(settings: Settings) -> StatusStore:
+    """The status store itself, for those who watch."""
+    return SqliteStatusStore(settings.database)
+
+
+def _coalescing(database: Path) -> StatusStore:
+    return CoalescingStatusStore(SqliteStatusStore(database), LOCAL_INTERVAL)

@@ -1,0 +1,88 @@
+"""Tables: what a batch has made and what it has not, for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from domain.status import manifest_items
+from launcher.consoles import clock, plain_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from domain.status import BatchDoc
+    from services.ports import StatusStore
+
+MOST_FILES: Final = 100
+"""Rows of a table of files; the manifest has them all."""
+MOST_FAILURES: Final = 10
+
+REMEDIES: Final = {
+    "refused_safety": "the model will not write this; reword the title or the instructions",
+    "refused_max_tokens": "raise agent.max_output_tokens or lower agent.target_minutes",
+    "unsupported_language": "choose a language that this writer or voice has",
+    "empty_text": "the script held nothing to say; try again, or reword the title",
+    "rate_limited": "run again later, or lower --max_in_flight",
+    "quota_exhausted": "raise the quota, or run again when it is renewed",
+    "unavailable": "run again; the service was away",
+    "storage_unavailable": "check that the output folder can be written and has room, run again",
+    "timeout": "run again; the service did not answer in time",
+    "internal": "this is a fault of Roteiro; the log has its traceback",
+}
+
+
+def print_files(console: Console, batch: BatchDoc, statuses: StatusStore) -> None:
+    """The finished narrations: file, length, language and aspect."""
+    table = plain_table("File", "Length>", "Language", "Aspect")
+    shown, folders = 0, set()
+    for job in statuses.jobs(batch["batch_id"]):
+        for entry in manifest_items(job, batch["request"]):
+            if entry["status"] != "completed":
+                continue
+            shown += 1
+            if shown <= MOST_FILES:
+                path = PurePosixPath(entry["uri"])
+                folders.add(str(path.parent.parent))
+                table.add_row(
+                    path.name,
+                    clock(entry["seconds"]),
+                    entry["language"],
+                    entry["aspect"],
+                )
+        if shown > MOST_FILES:
+            break
+    if shown:
+        console.print(table)
+    if shown > MOST_FILES:
+        console.print(f"… the first {MOST_FILES} of {batch['completed_items']:,}.")
+    made = (
+        f"Batch {batch['batch_id']} {batch['status']}: {batch['completed_items']:,} of "
+        f"{batch['total_items']:,} narrations, {clock(batch['stats']['audio_seconds'])} of speech."
+    )
+    console.print(made, soft_wrap=True)
+    for folder in sorted(folders):
+        console.print(f"Files and manifest.json are in {folder}", soft_wrap=True)
+
+
+def print_failures(console: Console, batch: BatchDoc, statuses: StatusStore) -> None:
+    """The failed narrations, the first few by name, all by code with a remedy."""
+    codes: Counter[str] = Counter()
+    table = plain_table("Failed", "Stage", "Code", "Reason")
+    for job in statuses.jobs(batch["batch_id"]):
+        for name, item in job["items"].items():
+            error = item.get("error")
+            if item.get("status") != "failed" or not error:
+                continue
+            codes[error["code"]] += 1
+            if codes.total() <= MOST_FAILURES:
+                table.add_row(
+                    f"{job['job_id']} {name}", error["stage"], error["code"], error["message"]
+                )
+    console.print(table)
+    if codes.total() > MOST_FAILURES:
+        console.print(f"… the first {MOST_FAILURES} of {codes.total():,}.")
+    for code, number in codes.most_common():
+        remedy = REMEDIES.get(code)
+        console.print(f"{number:,} × {code}{f': {remedy}' if remedy else ''}", soft_wrap=True)

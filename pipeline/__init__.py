@@ -1,0 +1,1 @@
+"""How the work flows: the graph, its options and its sources."""

@@ -1,0 +1,115 @@
+"""The graph: from batch requests to narrations, with every failure an element."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import PCollection
+
+from domain.work import Message, Script, ScriptTask
+from services.cancelling import CancelWatch
+from services.ports import ArtifactStore, StatusStore, TextModel, Voice
+from transforms import close, expand
+from transforms.accept import AcceptBatches
+from transforms.adapt import AdaptScript
+from transforms.concurrent import FAILED, OncePerProcess
+from transforms.generate import GenerateScript
+from transforms.narrate import NarrateScript
+from transforms.parse import REJECTED, ParseRequests
+from transforms.record import JobKey, JobMarks, RecordItems
+from transforms.reject import KeepRejected
+
+DEFAULT_MAX_IN_FLIGHT = 100
+
+
+@dataclass(frozen=True)
+class Services:
+    """Factories of what the steps call; each must pickle.
+
+    Attributes:
+        writer: makes the TextModel; voice: the Voice.
+        artifacts, statuses: make the stores.
+        languages: tags that the writer can write; None for any.
+        max_in_flight: calls under way at once, for each slow step and process;
+            max_narrations: the same for the voice, where it wants fewer.
+    """
+
+    writer: Callable[[], TextModel]
+    voice: Callable[[], Voice]
+    artifacts: Callable[[], ArtifactStore]
+    statuses: Callable[[], StatusStore]
+    languages: Collection[str] | None = None
+    max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+    max_narrations: int | None = None
+
+
+class _Watch:
+    """Makes the CancelWatch of the process's StatusStore."""
+
+    def __init__(self, statuses: Callable[[], StatusStore]) -> None:
+        self._statuses = statuses
+
+    def __call__(self) -> CancelWatch:
+        return CancelWatch(self._statuses())
+
+
+class NarrateBatches(beam.PTransform[Any, Any]):
+    """The whole flow; step names are part of its interface, since a running job is replaced by them.
+
+    Input:   Message   encoded batch requests.
+    Output:  BatchEnd  one a batch and run, when its last item has come to an end.
+    """
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self._services = services
+
+    def expand(self, messages: PCollection[Message]) -> Any:
+        """Read it aloud."""
+        make = self._services
+        writer, voice = OncePerProcess(make.writer), OncePerProcess(make.voice)
+        artifacts, statuses = OncePerProcess(make.artifacts), OncePerProcess(make.statuses)
+        watch = OncePerProcess(_Watch(statuses))
+        slow = (watch, make.max_in_flight)
+
+        submissions = messages | "Parse requests" >> ParseRequests(make.languages)
+        batches = submissions.submissions | "Accept batches" >> AcceptBatches(statuses, artifacts)
+        _ = (
+            (submissions[REJECTED], batches[REJECTED])
+            | "Flatten rejected" >> beam.Flatten()
+            | "Keep rejected" >> KeepRejected(artifacts)
+        )
+        generated = (
+            batches.batches
+            | "Expand scripts" >> beam.FlatMap(expand.script_tasks).with_output_types(ScriptTask)
+            | "Reshuffle" >> beam.Reshuffle()
+            | "Generate scripts"
+            >> beam.ParDo(GenerateScript(writer, *slow)).with_outputs(FAILED, main="scripts")
+        )
+        adapted = (
+            generated.scripts
+            | "Expand languages" >> beam.FlatMap(expand.languages).with_output_types(Script)
+            | "Adapt scripts"
+            >> beam.ParDo(AdaptScript(writer, *slow)).with_outputs(FAILED, main="scripts")
+        )
+        narrated = adapted.scripts | "Narrate scripts" >> beam.ParDo(
+            NarrateScript(voice, artifacts, watch, make.max_narrations or make.max_in_flight)
+        ).with_outputs(FAILED, main="narrations")
+        counted = {
+            "generated": generated.scripts,
+            "not generated": generated[FAILED],
+            "adapted": adapted.scripts,
+            "not adapted": adapted[FAILED],
+            "narrated": narrated.narrations,
+            "not narrated": narrated[FAILED],
+        } | "Record items" >> RecordItems(statuses)
+        earlier = batches.batches | "Count earlier items" >> beam.FlatMap(
+            close.earlier_marks
+        ).with_output_types(tuple[JobKey, JobMarks])
+        return (
+            (counted, earlier)
+            | "Flatten counts" >> beam.Flatten()
+            | "Close jobs" >> beam.ParDo(close.CloseJob(statuses))
+            | "Close batches" >> beam.ParDo(close.CloseBatch(statuses, artifacts))
+        )

@@ -1,0 +1,1 @@
+"""What the steps call: one port a role, one adapter a vendor."""

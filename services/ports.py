@@ -1,0 +1,208 @@
+"""Ports: what the steps need of the services, whoever the vendor is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from domain.prompts import Prompt
+    from domain.request import BatchRequest
+    from domain.status import BatchDoc, JobDoc, Patch, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A text model's answer, with what it cost in tokens (0 where nothing is counted)."""
+
+    text: str
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class TextModel(Protocol):
+    """Writes and adapts scripts. Safe to call from many threads at once."""
+
+    def complete(self, prompt: Prompt) -> Completion:
+        """One call; the same prompt may be asked for again.
+
+        Raises:
+            ServiceError: the only errors that a caller has to know.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One request to a voice: a chunk of text within the voice's limits.
+
+    Attributes:
+        text: plain text, already cleaned for speech.
+        language: BCP-47 tag.
+        voice: the voice's name; empty for the language's default.
+        rate: 1.0 is the voice's own pace.
+    """
+
+    text: str
+    language: str
+    voice: str = ""
+    rate: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A voice's answer: MP3 bytes, and the name of the voice that spoke."""
+
+    audio: bytes
+    voice: str
+
+
+class Voice(Protocol):
+    """Speaks text. Safe to call from many threads at once.
+
+    Attributes:
+        max_bytes: UTF-8 bytes of one utterance.
+        max_sentence: characters of one sentence.
+    """
+
+    max_bytes: int
+    max_sentence: int
+
+    def speak(self, utterance: Utterance) -> Speech:
+        """One call; the same utterance may be asked for again.
+
+        Raises:
+            ServiceError: the only errors that a caller has to know.
+        """
+        ...
+
+
+class ArtifactStore(Protocol):
+    """Files below one root, a folder or a bucket's prefix. Safe for many threads."""
+
+    def uri(self, path: str) -> str:
+        """Where a path below the root is, as other programs name it."""
+        ...
+
+    def create(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        """Write a file; under its name there is all of it or what was there before.
+
+        Raises:
+            ServiceError: where the store cannot be written.
+        """
+        ...
+
+    def write(self, path: str, data: bytes) -> str:
+        """The same for bytes at hand; returns the uri."""
+        ...
+
+    def open(self, uri: str) -> IO[bytes]:
+        """Read what a uri names.
+
+        Raises:
+            Refused: code `not_found`.
+            ServiceError: where the store cannot be read.
+        """
+        ...
+
+    def existing(self, folder: str) -> frozenset[str]:
+        """The uris of all files below a folder; none where there is no such folder."""
+        ...
+
+
+Verdict: TypeAlias = Literal["accepted", "duplicate", "conflict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What a status store says to a request.
+
+    Attributes:
+        verdict: "accepted" to be worked on, "duplicate" where it already is or
+            was, "conflict" where the id is another request's.
+        content_hash: of the request that is stored under this id.
+    """
+
+    verdict: Verdict
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchQuery:
+    """Which batches to list, newest first.
+
+    Attributes:
+        owner: the whole name; status: exactly.
+        text: part of the id or of a title, whatever the case and accents.
+        before: list those older than this batch, for the next page.
+    """
+
+    owner: str = ""
+    status: Status | None = None
+    text: str = ""
+    before: str = ""
+    limit: int = 20
+
+
+class StatusStore(Protocol):
+    """Batches and their jobs as JSON documents. Safe for many threads and processes.
+
+    A batch goes queued → running → completed | partial | failed | cancelled,
+    and from any end back to running when a later run takes it up. Every merge
+    is idempotent; merges of different fields commute.
+    """
+
+    def accept(
+        self, batch_id: str, request: BatchRequest, *, run_id: str, resume: bool
+    ) -> Acceptance:
+        """Make sure that the batch and its jobs exist, and say whose turn it is.
+
+        From nothing or `queued` to `running`. The same run_id again is
+        accepted again: a delivery may be retried. Another run_id is accepted
+        with `resume`, and a duplicate without. An empty run_id leaves a new
+        batch `queued`.
+
+        Raises:
+            ServiceError: where the store is away; nothing is then accepted.
+        """
+        ...
+
+    def merge_batch(self, batch_id: str, patch: Patch) -> None:
+        """Merge fields into a batch's document."""
+        ...
+
+    def merge_jobs(self, batch_id: str, patches: Mapping[str, Patch]) -> None:
+        """Merge fields into documents of its jobs, by job_id; unknown ones are left out."""
+        ...
+
+    def flush(self) -> None:
+        """Return when all that was merged so far is stored."""
+        ...
+
+    def batch(self, batch_id: str) -> BatchDoc | None:
+        """The document with its counts as of now; None where there is no such batch."""
+        ...
+
+    def cancel_requested(self, batch_id: str) -> bool:
+        """Whether somebody wants this batch to stop; cheap enough to ask every second."""
+        ...
+
+    def job(self, batch_id: str, job_id: str) -> JobDoc | None:
+        """One job's document."""
+        ...
+
+    def jobs(self, batch_id: str) -> Iterator[JobDoc]:
+        """The jobs' documents in the titles' order, a page at a time."""
+        ...
+
+    def batches(self, query: BatchQuery) -> Iterator[BatchDoc]:
+        """The batches asked for, newest first."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go of connections."""
+        ...

@@ -1,0 +1,1 @@
+"""Status stores: where batches and jobs are documents that anyone can watch."""

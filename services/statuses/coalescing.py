@@ -1,0 +1,131 @@
+"""Coalescing: many small merges of a job's document become one write a second."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING, Final
+
+from domain.status import combine
+from services.errors import ServiceError
+from services.logs import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from domain.request import BatchRequest
+    from domain.status import BatchDoc, JobDoc, Patch
+    from services.ports import Acceptance, BatchQuery, StatusStore
+
+INTERVAL: Final = 1.0
+"""Seconds; Firestore's sustained rate to one document is about one write a second."""
+
+log = logger()
+
+
+class CoalescingStatusStore:
+    """A StatusStore whose merges of jobs wait up to a second for their like.
+
+    They are stored by a thread of their own, so that no step waits for it,
+    and by `flush`. Where the store is away they are kept for the next try.
+    Everything else goes straight through.
+
+    Args:
+        store: where it all goes.
+        interval: seconds between writes.
+    """
+
+    def __init__(self, store: StatusStore, interval: float = INTERVAL) -> None:
+        self._store = store
+        self._pending: dict[str, dict[str, Patch]] = {}
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(
+            target=_write_on, args=(weakref.ref(self), self._closed, interval), daemon=True
+        )
+        self._thread.start()
+        weakref.finalize(self, self._closed.set)
+
+    def merge_jobs(self, batch_id: str, patches: Mapping[str, Patch]) -> None:
+        """See StatusStore; stored by the next write."""
+        with self._lock:
+            self._put_behind(batch_id, patches)
+
+    def flush(self) -> None:
+        """See StatusStore."""
+        with self._writing:
+            with self._lock:
+                taken, self._pending = self._pending, {}
+            for batch_id in list(taken):
+                try:
+                    self._store.merge_jobs(batch_id, taken[batch_id])
+                except ServiceError:
+                    self._put_back(taken)
+                    raise
+                del taken[batch_id]
+
+    def _put_behind(self, batch_id: str, patches: Mapping[str, Patch]) -> None:
+        waiting = self._pending.setdefault(batch_id, {})
+        for job_id, patch in patches.items():
+            earlier = waiting.get(job_id)
+            waiting[job_id] = combine(earlier, patch) if earlier else patch
+
+    def _put_back(self, taken: dict[str, dict[str, Patch]]) -> None:
+        """What could not be stored goes before what has come since."""
+        with self._lock:
+            newer, self._pending = self._pending, taken
+            for batch_id, patches in newer.items():
+                self._put_behind(batch_id, patches)
+
+    def close(self) -> None:
+        """See StatusStore."""
+        self._closed.set()
+        self._thread.join()
+        self.flush()
+        self._store.close()
+
+    def accept(
+        self, batch_id: str, request: BatchRequest, *, run_id: str, resume: bool
+    ) -> Acceptance:
+        """See StatusStore."""
+        return self._store.accept(batch_id, request, run_id=run_id, resume=resume)
+
+    def merge_batch(self, batch_id: str, patch: Patch) -> None:
+        """See StatusStore."""
+        self._store.merge_batch(batch_id, patch)
+
+    def batch(self, batch_id: str) -> BatchDoc | None:
+        """See StatusStore."""
+        return self._store.batch(batch_id)
+
+    def cancel_requested(self, batch_id: str) -> bool:
+        """See StatusStore."""
+        return self._store.cancel_requested(batch_id)
+
+    def job(self, batch_id: str, job_id: str) -> JobDoc | None:
+        """See StatusStore."""
+        return self._store.job(batch_id, job_id)
+
+    def jobs(self, batch_id: str) -> Iterator[JobDoc]:
+        """See StatusStore."""
+        return self._store.jobs(batch_id)
+
+    def batches(self, query: BatchQuery) -> Iterator[BatchDoc]:
+        """See StatusStore."""
+        return self._store.batches(query)
+
+
+def _write_on(
+    reference: weakref.ref[CoalescingStatusStore], closed: threading.Event, interval: float
+) -> None:
+    """Flush until the store is closed or nobody holds it."""
+    while not closed.wait(interval):
+        store = reference()
+        if store is None:
+            return
+        try:
+            store.flush()
+        except ServiceError as error:
+            log.warning("progress waits for the status store", error=error.message)
+        del store

@@ -1,0 +1,1 @@
+"""Voices: one vendor a file, all behind the port `Voice`."""

@@ -1,0 +1,1 @@
+"""Writers: who answers a prompt, one vendor a module."""

@@ -1,0 +1,73 @@
+"""The package: five rooms, one console script."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+PACKAGES = [
+    "domain",
+    "domain.prompts",
+    "launcher",
+    "pipeline",
+    "services",
+    "services.statuses",
+    "services.voices",
+    "services.writers",
+    "transforms",
+]
+
+setup(
+    name="roteiro",
+    version="0.1.0",
+    description="Narrated scripts in many languages from a list of titles, on Apache Beam",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.14",
+    packages=PACKAGES,
+    package_data={
+        "domain.prompts": ["*.toml"],
+        "services.writers": ["templates/*.toml"],
+    },
+    install_requires=[
+        "apache-beam[gcp]>=2.75,<3",
+        "espeakng-loader>=0.2.4",
+        "fasteners>=0.19",
+        "lameenc>=1.8",
+        "langcodes>=3.5",
+        "language-data>=1.3",
+        "mutagen>=1.47",
+        "pydantic>=2.10,<3",
+        "pydantic-settings>=2.7,<3",
+        "python-slugify>=8",
+        "PyYAML>=6",
+        "rich>=13",
+        "structlog>=24",
+        "typer>=0.15",
+    ],
+    extras_require={
+        "dev": [
+            "build>=1.2",
+            "hypothesis>=6",
+            "import-linter>=2.1",
+            "miniaudio>=1.61",
+            "mypy>=1.14",
+            "pytest>=8",
+            "pytest-cov>=6",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            "types-PyYAML>=6",
+        ],
+    },
+    entry_points={"console_scripts": ["roteiro = launcher.cli:main"]},
+    classifiers=[
+        "Environment :: Console",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Typing :: Typed",
+    ],
+)

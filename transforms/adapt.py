@@ -1,0 +1,50 @@
+"""Adaptation: a generated script becomes one its listeners would say."""
+
+from collections.abc import Callable, Iterator
+
+from domain import prompts
+from domain.work import Item, Script
+from services.cancelling import CancelWatch
+from services.ports import TextModel
+from transforms.concurrent import ConcurrentDoFn, OncePerProcess
+
+
+class AdaptScript(ConcurrentDoFn[Script, Script]):
+    """Has a script rewritten for the listeners of its language.
+
+    Input:   Script   in the master language, one per title × variation × language.
+    Output:  Script   main: the same item, the adapted text; the master's untouched.
+             Failure  FAILED: the item, this stage, code and message.
+
+    Args:
+        connect: makes the TextModel, pacing, retries and cache included; called
+            in setup, because clients do not pickle.
+        watch, max_in_flight: see ConcurrentDoFn.
+    """
+
+    stage = "adapt"
+
+    def __init__(
+        self,
+        connect: Callable[[], TextModel],
+        watch: OncePerProcess[CancelWatch],
+        max_in_flight: int,
+    ) -> None:
+        super().__init__(watch, max_in_flight)
+        self._connect = connect
+
+    def setup(self) -> None:
+        super().setup()
+        self._model = self._connect()
+
+    def handle(self, script: Script) -> Iterator[Script]:
+        """One call of the model, none for the master language."""
+        if script.item.language == script.agent.master_language:
+            yield script
+            return
+        answer = self._model.complete(prompts.adaptation(script))
+        yield script.with_text(answer.text, answer.model)
+
+    def items(self, script: Script) -> Iterator[Item]:
+        """The script's own."""
+        yield script.item

@@ -1,0 +1,173 @@
+"""Concurrency inside the bundle: slow remote calls overlap, whatever the runner."""
+
+import abc
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+import apache_beam as beam
+from apache_beam.metrics.metric import Metrics
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.typehints.decorators import IOTypeHints
+from apache_beam.utils.shared import Shared
+from apache_beam.utils.windowed_value import WindowedValue
+
+from domain.work import CANCELLED, Failure, Item, Stage
+from services.cancelling import CancelWatch
+from services.errors import Refused, ServiceError
+from services.logs import logger
+
+FAILED: Final = "failed"
+"""Tag of the output that holds Failures."""
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+T = TypeVar("T")
+
+log = logger()
+
+
+class OncePerProcess(Generic[T]):
+    """A factory whose product is shared by all DoFns of a process that hold it.
+
+    It pickles where the factory does, and its copies share the product too.
+    """
+
+    def __init__(self, factory: Callable[[], T]) -> None:
+        self._factory = factory
+        self._shared = Shared()
+
+    def __call__(self) -> T:
+        return self._shared.acquire(self._factory)  # type: ignore[no-any-return]
+
+
+class _Handled:
+    """What became of one element: its outputs, or the error that ended it."""
+
+    __slots__ = ("element", "error", "outputs")
+
+    def __init__(
+        self, element: WindowedValue, outputs: list[Any], error: ServiceError | None
+    ) -> None:
+        self.element = element
+        self.outputs = outputs
+        self.error = error
+
+
+class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
+    """Handles many elements of a bundle at once, each in a thread of its own.
+
+    `process` hands its element to the step's threads and emits what has been
+    finished since; it blocks only while `max_in_flight` elements of the bundle
+    are being handled. `finish_bundle` emits the rest as it is finished, so that
+    a bundle is committed with all its outputs or not at all.
+
+    A ServiceError of `handle` makes the element's items Failures with the
+    error's code. Any other exception does so too, with code `internal`, and is
+    logged with its traceback: a streaming runner would retry its bundle for
+    ever. Items of a batch that somebody cancels fail unasked.
+
+    Output:  Out      main: what `handle` returned, windows and timestamps kept.
+             Failure  FAILED: one for each item of an element that failed.
+
+    Args:
+        watch: makes the process's CancelWatch; called in setup.
+        max_in_flight: calls under way at once, in one process.
+    """
+
+    stage: ClassVar[Stage]
+
+    def __init__(self, watch: OncePerProcess[CancelWatch], max_in_flight: int) -> None:
+        self._connect_watch = watch
+        self._max_in_flight = max_in_flight
+        self._connect_threads = OncePerProcess(
+            partial(ThreadPoolExecutor, max_in_flight, thread_name_prefix=self.stage)
+        )
+        self._finished = Metrics.counter("roteiro", f"{self.stage}_finished")
+        self._failed = Metrics.counter("roteiro", f"{self.stage}_failed")
+
+    @abc.abstractmethod
+    def handle(self, element: In) -> Iterable[Out]:
+        """Do the work; called from several threads at once."""
+
+    @abc.abstractmethod
+    def items(self, element: In) -> Iterable[Item]:
+        """The narrations that fail where the element does."""
+
+    def setup(self) -> None:
+        """Take part in the process's threads."""
+        self._threads = self._connect_threads()
+        self._watch = self._connect_watch()
+
+    def start_bundle(self) -> None:
+        """Begin anew: what a failed bundle left behind goes to its own queue."""
+        self._done: SimpleQueue[_Handled] = SimpleQueue()
+        self._in_flight = 0
+
+    def process(
+        self,
+        element: In,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+    ) -> Iterator[Any]:
+        """Hand the element over; emit what has been finished since."""
+        if self._in_flight == self._max_in_flight:
+            yield from self._next()
+        self._in_flight += 1
+        windowed = WindowedValue(element, timestamp, (window,))
+        self._threads.submit(self._run, windowed, self._done)
+        while True:
+            try:
+                handled = self._done.get_nowait()
+            except Empty:
+                return
+            yield from self._emit(handled)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Emit the rest in order of completion."""
+        while self._in_flight:
+            yield from self._next()
+
+    def _next(self) -> Iterator[Any]:
+        yield from self._emit(self._done.get())
+
+    def _run(self, windowed: WindowedValue, done: "SimpleQueue[_Handled]") -> None:
+        outputs: list[Any] = []
+        failure: ServiceError | None = None
+        try:
+            batch_id = next(iter(self.items(windowed.value))).job.batch_id
+            if self._watch.cancelled(batch_id):
+                failure = Refused("the batch was cancelled", code=CANCELLED, attempts=0)
+            else:
+                outputs = list(self.handle(windowed.value))
+        except ServiceError as error:
+            failure = error
+        except Exception as error:
+            log.exception("unexpected error", stage=self.stage, item=_name(self, windowed.value))
+            failure = ServiceError(f"{type(error).__name__}: {error}")
+        done.put(_Handled(windowed, outputs, failure))
+
+    def _emit(self, handled: _Handled) -> Iterator[Any]:
+        self._in_flight -= 1
+        if handled.error is None:
+            self._finished.inc()
+            for output in handled.outputs:
+                yield handled.element.with_value(output)
+            return
+        self._failed.inc()
+        error = handled.error
+        for item in self.items(handled.element.value):
+            failure = Failure(item, self.stage, error.code, error.message, error.attempts)
+            yield TaggedOutput(FAILED, handled.element.with_value(failure))
+
+    def default_type_hints(self) -> IOTypeHints:
+        """The types of `handle`, and of the failures."""
+        hints = (IOTypeHints.from_callable(self.handle) or IOTypeHints.empty()).strip_iterable()
+        return hints.with_output_types(hints.simple_output_type(type(self)), failed=Failure)
+
+
+def _name(step: "ConcurrentDoFn[Any, Any]", element: Any) -> str:
+    item = next(iter(step.items(element)))
+    return f"{item.job.batch_id}/{item.job.job_id}/{item.name}"

@@ -1,0 +1,47 @@
+"""Generation: a title and an aspect become a script in the master language."""
+
+from collections.abc import Callable, Iterator
+
+from domain import prompts
+from domain.work import GeneratedScript, Item, ScriptTask
+from services.cancelling import CancelWatch
+from services.ports import TextModel
+from transforms.concurrent import ConcurrentDoFn, OncePerProcess
+
+
+class GenerateScript(ConcurrentDoFn[ScriptTask, GeneratedScript]):
+    """Has a script written.
+
+    Input:   ScriptTask       one per title × variation.
+    Output:  GeneratedScript  main: its text.
+             Failure          FAILED: one for each language that waited for it.
+
+    Args:
+        connect: makes the TextModel, pacing, retries and cache included; called
+            in setup, because clients do not pickle.
+        watch, max_in_flight: see ConcurrentDoFn.
+    """
+
+    stage = "generate"
+
+    def __init__(
+        self,
+        connect: Callable[[], TextModel],
+        watch: OncePerProcess[CancelWatch],
+        max_in_flight: int,
+    ) -> None:
+        super().__init__(watch, max_in_flight)
+        self._connect = connect
+
+    def setup(self) -> None:
+        super().setup()
+        self._model = self._connect()
+
+    def handle(self, task: ScriptTask) -> Iterator[GeneratedScript]:
+        """One call of the model."""
+        answer = self._model.complete(prompts.variation(task))
+        yield GeneratedScript(task, answer.text, answer.model)
+
+    def items(self, task: ScriptTask) -> Iterator[Item]:
+        """All that wait for this script."""
+        return task.items()
