@@ -36,7 +36,6 @@ setup(
         "fasteners>=0.19",
         "lameenc>=1.8",
         "langcodes>=3.5",
-        "language-data>=1.3",
         "mutagen>=1.47",
         "pydantic>=2.10,<3",
         "pydantic-settings>=2.7,<3",

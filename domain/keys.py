@@ -29,7 +29,15 @@ def job_id(position: int, title: str) -> str:
     Titles of which no ASCII letter can be made (emoji) are called `untitled`;
     the position keeps equal slugs apart.
     """
-    slug = slugify(title, max_length=SLUG_CHARACTERS, word_boundary=True, save_order=True)
+    slug = slugify(
+        title,
+        entities=False,  # a title is text, not HTML
+        decimal=False,
+        hexadecimal=False,
+        max_length=SLUG_CHARACTERS,
+        word_boundary=True,
+        save_order=True,
+    )
     return f"{position:04d}-{slug or 'untitled'}"
 
 

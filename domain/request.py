@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import unicodedata
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
 
@@ -19,12 +20,14 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Iterator
 
     from pydantic_core import ErrorDetails
 
@@ -32,13 +35,15 @@ MAX_TITLES: Final = 10_000
 MAX_TITLE_CHARACTERS: Final = 500
 MAX_VARIATIONS: Final = 20
 MAX_LANGUAGES: Final = 50
+MAX_TAG_CHARACTERS: Final = 35
+"""Of a language tag, which is part of file names; RFC 5646 names it as enough (section 4.4.1)."""
 MAX_ITEMS: Final = 200_000
 MAX_BYTES: Final = 9_000_000
 """Encoded size of a request: under Pub/Sub's 10,000,000 bytes, with room for attributes."""
 
 BATCH_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9-]{2,62}$"
-NOT_A_LANGUAGE: Final = frozenset({"und", "mul", "zxx", "mis"})
-"""Valid tags that name no language anyone could speak."""
+NOT_A_LANGUAGE: Final = frozenset({"und", "mul", "zxx", "mis", "x"})
+"""First parts of valid tags that name no language anyone could speak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +71,8 @@ class RequestError(ValueError):
 
 
 def _language(tag: str, info: ValidationInfo) -> str:
-    language = langcodes.standardize_tag(tag) if langcodes.tag_is_valid(tag) else ""
-    if not language or language in NOT_A_LANGUAGE:
+    language = langcodes.standardize_tag(tag) if langcodes.tag_is_valid(tag) else "und"
+    if language.partition("-")[0] in NOT_A_LANGUAGE:
         raise PydanticCustomError(
             "language", "is not a known BCP-47 language tag; write it like pt-BR, en-US or ja-JP"
         )
@@ -87,12 +92,40 @@ def _speakable(text: str) -> str:
     return _one_line(text)
 
 
+def _visible(text: str) -> str:
+    line = _one_line(text)
+    if not line:
+        raise PydanticCustomError("blank", "must not be blank")
+    return line
+
+
 def _one_line(text: str) -> str:
-    """Control characters become spaces: none of them can be read or spoken."""
-    return "".join(" " if unicodedata.category(c) in {"Cc", "Cs"} else c for c in text).strip()
+    """Control characters and line ends become spaces: none of them can be read or spoken."""
+    breaks = {"Cc", "Zl", "Zp"}
+    return "".join(" " if unicodedata.category(c) in breaks else c for c in text).strip()
 
 
-Language: TypeAlias = Annotated[str, AfterValidator(_language)]
+def _each_once(tags: tuple[str, ...]) -> tuple[str, ...]:
+    if repeated := _repeated(tags):
+        raise PydanticCustomError("repeated", "lists {tags} twice", {"tags": ", ".join(repeated)})
+    return tags
+
+
+def _one_voice_each(voices: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Two tags may name one language; of their voices only the last would be left."""
+    by_language = validate(voices)
+    if len(by_language) < len(voices):
+        _each_once(tuple(langcodes.standardize_tag(tag) for tag in voices))
+    return by_language
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, times in Counter(names).items() if times > 1)
+
+
+Language: TypeAlias = Annotated[
+    str, StringConstraints(max_length=MAX_TAG_CHARACTERS), AfterValidator(_language)
+]
 Title: TypeAlias = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_TITLE_CHARACTERS),
@@ -102,7 +135,7 @@ Phrase: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=200), AfterValidator(_speakable)
 ]
 Label: TypeAlias = Annotated[
-    str, StringConstraints(min_length=1, max_length=200), AfterValidator(_one_line)
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(_visible)
 ]
 
 
@@ -124,7 +157,7 @@ class AgentConfig(_Model):
         validation_alias=AliasChoices("master_language", "idioma_master"),
         description="BCP-47 tag of the language the scripts are first written in.",
     )
-    target_languages: tuple[Language, ...] = Field(
+    target_languages: Annotated[tuple[Language, ...], AfterValidator(_each_once)] = Field(
         min_length=1,
         max_length=MAX_LANGUAGES,
         validation_alias=AliasChoices("target_languages", "idiomas_alvo"),
@@ -136,7 +169,9 @@ class AgentConfig(_Model):
         validation_alias=AliasChoices("aspects", "aspectos"),
         description="What each variation dwells on, in turn; empty takes the language's defaults.",
     )
-    voices: dict[Language, Label] = Field({}, description="Voice name by language.")
+    voices: Annotated[dict[Language, Label], WrapValidator(_one_voice_each)] = Field(
+        {}, description="Voice name by language."
+    )
     speaking_rate: float = Field(1.0, ge=0.25, le=2.0, description="1.0 is the voice's own pace.")
     model: Label = Field("gemini-2.5-flash", description="Gemini model.")
     temperature: float = Field(0.9, ge=0.0, le=2.0, description="Sampling temperature.")
@@ -147,17 +182,6 @@ class AgentConfig(_Model):
         None, ge=-1, le=32_768, description="Tokens for thinking; -1 lets the model choose."
     )
     target_minutes: float = Field(3.0, ge=0.25, le=60.0, description="Length to aim at, minutes.")
-
-    @model_validator(mode="after")
-    def _each_language_once(self) -> Self:
-        repeated = sorted(
-            {tag for tag in self.target_languages if self.target_languages.count(tag) > 1}
-        )
-        if repeated:
-            raise PydanticCustomError(
-                "repeated", "target_languages lists {tags} twice", {"tags": ", ".join(repeated)}
-            )
-        return self
 
 
 class BatchRequest(_Model):
@@ -243,6 +267,8 @@ def decode_json(data: bytes) -> Any:
         return json.loads(
             data.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant
         )
+    except RequestError:  # of the hooks; it is a ValueError like those below
+        raise
     except UnicodeDecodeError as error:
         raise RequestError([not_utf8(error)]) from None
     except json.JSONDecodeError as error:
@@ -263,11 +289,11 @@ def not_utf8(error: UnicodeDecodeError) -> Problem:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) < len(keys):
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        raise RequestError([Problem(key, "is given twice") for key in twice])
-    return dict(pairs)
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = _repeated(key for key, _ in pairs)
+        raise RequestError([Problem(field_path((key,)), "is given twice") for key in twice])
+    return values
 
 
 def _no_constant(name: str) -> float:
@@ -280,13 +306,44 @@ def build_request(value: Any, languages: Collection[str] | None = None) -> Batch
         message = "must be an object with titles and agent at the top level"
         raise RequestError([Problem("", message, _shown(value))])
     context = {"languages": frozenset(languages)} if languages is not None else None
+    problems = [
+        Problem(field_path(location), "holds half a character (an unpaired surrogate)")
+        for location in _half_characters(value)
+    ]
     try:
         # Through JSON, because strict mode takes a list for a tuple only from there.
-        encoded = json.dumps(value, ensure_ascii=True, allow_nan=False)
-        return BatchRequest.model_validate_json(encoded, context=context)
+        encoded = json.dumps(value, ensure_ascii=False).encode(errors="replace")
+        request = BatchRequest.model_validate_json(encoded, context=context)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True)
-        raise RequestError([_problem(detail) for detail in found]) from None
+        problems += [_problem(detail) for detail in found if not _left_short(detail)]
+    except RecursionError:
+        problems.append(Problem("", _MESSAGES["json_invalid"]))
+    if problems:
+        raise RequestError(problems)
+    return request
+
+
+def _half_characters(value: Any) -> Iterator[tuple[int | str, ...]]:
+    """Where text is that cannot be written down: JSON can spell one half of a surrogate pair."""
+    waiting: deque[tuple[tuple[int | str, ...], Any]] = deque([((), value)])
+    while waiting:
+        location, part = waiting.popleft()
+        if isinstance(part, dict):
+            waiting += [((*location, str(key)), inner) for key, inner in part.items()]
+        elif isinstance(part, list):
+            waiting += [((*location, index), inner) for index, inner in enumerate(part)]
+        elif isinstance(part, str) and part != _writable(part):
+            yield location
+
+
+def _writable(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
+def _left_short(detail: ErrorDetails) -> bool:
+    """A list is called too short as well when all it holds was refused."""
+    return detail["type"] == "too_short" and bool(detail["input"])
 
 
 _MESSAGES: Final = {
@@ -299,7 +356,12 @@ _MESSAGES: Final = {
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
+    "json_invalid": "is nested too deeply",
 }
+_SEEN_AT_ONCE: Final = frozenset(
+    {"missing", "too_short", "too_long", "repeated", "too_many_items", "json_invalid"}
+)
+"""Kinds of error that need not say what was found."""
 
 
 def _problem(detail: ErrorDetails) -> Problem:
@@ -325,7 +387,7 @@ def _problem(detail: ErrorDetails) -> Problem:
         message = detail["msg"].replace("Input should", "must")
     else:
         message = _MESSAGES.get(kind, detail["msg"])
-    shown = "" if kind in {"missing", "too_short", "too_long"} else _shown(detail["input"])
+    shown = "" if kind in _SEEN_AT_ONCE else _shown(detail["input"])
     return Problem(path, message, shown)
 
 
@@ -337,13 +399,18 @@ def field_path(location: tuple[int | str, ...]) -> str:
             path += f"[{part}]"
         elif part != "[key]":
             path += f".{part}" if path else part
-    return path
+    return _writable(path)
 
 
 def _unknown_field(location: tuple[int | str, ...]) -> str:
     model = AgentConfig if len(location) > 1 else BatchRequest
+    found = str(location[-1])
+    for name, field in model.model_fields.items():
+        choices = field.validation_alias
+        if isinstance(choices, AliasChoices) and found in choices.choices:
+            return f"is another name of {name}, which is given as well"
     names = sorted(model.model_fields)
-    near = difflib.get_close_matches(str(location[-1]), names, n=1)
+    near = difflib.get_close_matches(found, names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"is not a field; {hint}allowed: {', '.join(names)}"
 
@@ -353,5 +420,5 @@ def _shown(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
-    text = json.dumps(value, ensure_ascii=False)
+    text = _writable(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= 60 else f"{text[:57]}…"

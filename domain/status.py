@@ -34,7 +34,11 @@ class ItemError(TypedDict):
 
 
 class ItemDoc(TypedDict, total=False):
-    """One narration, in its job's `items`; absent until its script is written."""
+    """One narration, in its job's `items`; absent until its script is written.
+
+    `stage` is the step it went on to last, `status` how it ended: without one
+    the item is running. See `item_status`.
+    """
 
     status: Status
     stage: str
@@ -121,7 +125,12 @@ def merge(document: Any, patch: Any) -> Any:
 
 
 def combine(first: Patch, second: Patch) -> Patch:
-    """One patch that does what the two do one after the other; nulls are kept."""
+    """One patch that does what the two do one after the other; nulls are kept.
+
+    But for an object that follows a null or a value under the same name: no
+    merge patch can say that what the document held there is to go first. The
+    fields of such an object must all be written every time, as ItemError's are.
+    """
     combined = dict(first)
     for key, value in second.items():
         earlier = combined.get(key)
@@ -156,9 +165,9 @@ def new_batch(batch_id: str, run_id: str, request: BatchRequest, now: datetime) 
 def taken_up(batch: Mapping[str, Any], run_id: str, now: datetime) -> Patch:
     """A batch that waited, stopped or ended goes on in another run."""
     return {
-        "status": "running",
+        "status": "running" if run_id else "queued",
         "run_id": run_id,
-        "started_at": batch.get("started_at") or timestamp(now),
+        "started_at": batch.get("started_at") or (timestamp(now) if run_id else None),
         "completed_at": None,
         "cancel_requested_at": None,
     }
@@ -186,21 +195,20 @@ def new_jobs(batch_id: str, request: BatchRequest) -> Iterator[JobDoc]:
 def item_patches(progress: Progress) -> Iterator[tuple[str, ItemDoc]]:
     """What an element says of its items: (item name, fields to merge).
 
-    Fields of an outcome are never among those of a stage, but for `status` and
-    `stage`, so that merges of different items or stages can come in any order.
+    A stage names `stage` and an outcome everything else, so that merges can
+    come in any order: a late one of a stage does not undo an outcome.
     """
     match progress:
         case GeneratedScript(task):
             for item in task.items():
-                yield item.name, {"status": "running", "stage": "adapt"}
+                yield item.name, {"stage": "adapt"}
         case Script(item):
-            yield item.name, {"status": "running", "stage": "narrate"}
+            yield item.name, {"stage": "narrate"}
         case Narration(item):
             yield (
                 item.name,
                 {
                     "status": "completed",
-                    "stage": "narrate",
                     "aspect": progress.aspect,
                     "audio_uri": progress.audio_uri,
                     "script_uri": progress.script_uri,
@@ -214,13 +222,12 @@ def item_patches(progress: Progress) -> Iterator[tuple[str, ItemDoc]]:
                 },
             )
         case Failure(item, code=code) if code == CANCELLED:
-            yield item.name, {"status": "cancelled", "stage": progress.stage}
+            yield item.name, {"status": "cancelled"}
         case Failure(item):
             yield (
                 item.name,
                 {
                     "status": "failed",
-                    "stage": progress.stage,
                     "error": {
                         "stage": progress.stage,
                         "code": progress.code,
@@ -247,6 +254,11 @@ def percentage(finished: int, total: int) -> float:
     return min(99.9, round(100 * finished / total, 1))
 
 
+def item_status(item: ItemDoc) -> Status:
+    """How an item stands; of one that was never recorded, the document is empty."""
+    return item.get("status") or ("running" if item else "queued")
+
+
 def finished_items(job: JobDoc) -> frozenset[str]:
     """Names of the items of a job that need no more work."""
     return frozenset(
@@ -267,7 +279,7 @@ def manifest_items(job: JobDoc, request: Mapping[str, Any]) -> Iterator[dict[str
                 "item": name,
                 "variation": variation,
                 "language": language,
-                "status": item.get("status", "queued"),
+                "status": item_status(item),
             }
             if item.get("status") == "completed":
                 entry |= {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from domain.request import AgentConfig, BatchRequest, Problem
+    from domain.request import BatchRequest, Problem
 
 Stage: TypeAlias = Literal["generate", "adapt", "narrate"]
 
@@ -73,6 +73,8 @@ class Batch:
 class Job:
     """A title's place in its batch; carried by every element made of it.
 
+    The batch's agent is not: see services.agents.
+
     Attributes:
         position: of the title in its batch, from 1.
         items: narrations of this job in all.
@@ -114,19 +116,20 @@ def item_name(variation: int, language: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ScriptTask:
-    """A script to be written: one title × variation, for the languages still missing."""
+    """A script to be written: one title × variation.
+
+    Attributes:
+        missing: index in the job and language of each narration that waits for it.
+    """
 
     job: Job
     variation: int
     title: str
-    languages: tuple[str, ...]
-    agent: AgentConfig
+    missing: tuple[tuple[int, str], ...]
 
     def items(self) -> Iterator[Item]:
         """The narrations that wait for this script."""
-        targets = self.agent.target_languages
-        for language in self.languages:
-            index = (self.variation - 1) * len(targets) + targets.index(language)
+        for index, language in self.missing:
             yield Item(self.job, self.variation, language, index)
 
 
@@ -141,7 +144,7 @@ class GeneratedScript:
     def scripts(self) -> Iterator[Script]:
         """One for each language; the text is still the master's."""
         for item in self.task.items():
-            yield Script(item, self.task.title, self.task.agent, self.text, self.writer)
+            yield Script(item, self.task.title, self.text, self.writer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,6 @@ class Script:
 
     item: Item
     title: str
-    agent: AgentConfig
     text: str
     writer: str
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.statuses.coalescing import CoalescingStatusStore
+from services.errors import Unavailable
 from services.statuses.sqlite import SqliteStatusStore
 
 if TYPE_CHECKING:
@@ -54,9 +54,31 @@ def artifacts(output: str) -> ArtifactStore:
 
 
 def statuses(settings: Settings) -> StatusStore:
-    """The status store itself, for those who watch."""
-    return SqliteStatusStore(settings.database)
+    """The status store itself, made where it is not there yet.
+
+    Raises:
+        ServiceError: naming the store that cannot be used.
+    """
+    try:
+        return SqliteStatusStore(settings.database)
+    except Unavailable as error:
+        raise Unavailable(f"{settings.database}: {error.message}") from error
+
+
+def existing_statuses(settings: Settings) -> StatusStore | None:
+    """The status store for those who only look: None where there is none.
+
+    Raises:
+        ServiceError: naming the store that cannot be used.
+    """
+    try:
+        there = settings.database.exists()
+    except OSError as error:
+        raise Unavailable(f"{settings.database}: {error.strerror}") from error
+    return statuses(settings) if there else None
 
 
 def _coalescing(database: Path) -> StatusStore:
+    from services.statuses.coalescing import CoalescingStatusStore
+
     return CoalescingStatusStore(SqliteStatusStore(database), LOCAL_INTERVAL)

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from launcher import __version__
-from launcher.exits import BAD_INPUT, INTERRUPTED
+from launcher.exits import BAD_INPUT, BadInput
+from services.errors import ServiceError
 
 if TYPE_CHECKING:
-    from launcher.settings import Settings
+    from collections.abc import Callable
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # plain text copies well, and rich takes a while to import
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Narrated scripts from a list of titles: written, adapted, spoken, stored as MP3.",
-    epilog="Settings: flags over ROTEIRO_* variables over roteiro.toml; see docs/settings.md. "
-    "Exit codes: 0 all done, 1 some items failed, 2 bad input, 130 interrupted.",
+    epilog="""Settings: flags over ROTEIRO_* variables over roteiro.toml; see docs/settings.md.
+
+\b
+Exit codes:
+  0    all done
+  1    some narrations were not made, or not found for a download
+  2    bad input; nothing was begun
+  130  interrupted""",
 )
 
 RequestFile = Annotated[
@@ -74,29 +82,37 @@ def run(
     """Make a batch here and now, and show how far it is.
 
     Running the same request again under the same batch id finishes what is
-    missing and leaves alone what is there.
+    missing and leaves alone what is there. Ctrl-C finishes the calls under way
+    and says how to go on; Ctrl-C again stops at once.
     """
     from launcher import run as running
 
-    settings = _settings(
-        output=output, status=status, writer=writer, voice=voice, max_in_flight=max_in_flight
-    )
+    flags = {
+        "output": output,
+        "status": status,
+        "writer": writer,
+        "voice": voice,
+        "max_in_flight": max_in_flight,
+    }
     view = running.View(quiet=quiet, json=json, verbose=verbose)
-    raise typer.Exit(running.run(file, batch_id, settings, view))
+    _end(running.run, file, batch_id, flags, view)
 
 
 @app.command()
 def validate(file: RequestFile, *, writer: Writer = None, json: AsJson = False) -> None:
-    """Check a request and say what it would make; nothing is touched."""
+    """Check a request and say what it would make.
+
+    Nothing is touched.
+    """
     from launcher import validate as validating
 
-    raise typer.Exit(validating.validate(file, _settings(writer=writer), json=json))
+    _end(validating.validate, file, {"writer": writer}, json=json)
 
 
 @app.command("status")
 def show_status(
     batch: Annotated[
-        str, typer.Argument(metavar="[BATCH]", help="A batch's id; by default the newest.")
+        str, typer.Argument(metavar="BATCH", help="A batch's id; by default the newest.")
     ] = "",
     *,
     watch: Annotated[
@@ -110,21 +126,24 @@ def show_status(
     """Show how far a batch is, job by job."""
     from launcher import status as showing
 
-    settings = _settings(output=output, status=status)
-    raise typer.Exit(showing.show(batch, settings, watch=watch, every_job=jobs, json=json))
+    flags = {"output": output, "status": status}
+    _end(showing.show, batch, flags, watch=watch, every_job=jobs, json=json)
 
 
 @app.command("list")
 def list_batches(
     *,
-    owner: Annotated[str, typer.Option("--owner", help="Only this owner's.")] = "",
+    owner: Annotated[str, typer.Option("--owner", metavar="NAME", help="Only this owner's.")] = "",
     state: Annotated[
-        str, typer.Option("--state", help="Only those in this status, such as partial.")
+        str,
+        typer.Option("--state", metavar="STATE", help="Only those in this status, e.g. partial."),
     ] = "",
     text: Annotated[
-        str, typer.Option("--text", help="Only those with this in their id or a title.")
+        str, typer.Option("--text", metavar="TEXT", help="Only those with this in id or titles.")
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=1000, help="At most so many. [20]")
+    ] = 20,
     before: Annotated[
         str, typer.Option("--before", metavar="BATCH", help="Those older than this batch.")
     ] = "",
@@ -136,9 +155,8 @@ def list_batches(
     from launcher import listing
     from services.ports import BatchQuery
 
-    settings = _settings(output=output, status=status)
     query = BatchQuery(owner=owner, text=text, before=before, limit=limit)
-    raise typer.Exit(listing.show(query, state, settings, json=json))
+    _end(listing.show, query, state, {"output": output, "status": status}, json=json)
 
 
 @app.command()
@@ -146,17 +164,21 @@ def download(
     batch: BatchId,
     *,
     to: Annotated[
-        str, typer.Option("--to", metavar="FILE", help="ZIP to write; - for standard output.")
+        str,
+        typer.Option("--to", metavar="FILE", help="ZIP to write; - for standard output. [ID.zip]"),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the ZIP if it is there.")] = False,
     output: Output = None,
     status: StatusStore = None,
 ) -> None:
-    """Collect a batch's files, finished or not, in a ZIP with readable names."""
+    """Collect a batch's files in a ZIP with readable names.
+
+    The batch need not have ended: what is finished is in the ZIP, and the
+    manifest tells what is not.
+    """
     from launcher import download as downloading
 
-    settings = _settings(output=output, status=status)
-    raise typer.Exit(downloading.download(batch, to, settings, replace=force))
+    _end(downloading.download, batch, to, {"output": output, "status": status}, replace=force)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback
@@ -175,35 +197,25 @@ def _main(
     """Narrated scripts from a list of titles."""
 
 
-def _settings(**flags: Any) -> Settings:
-    from launcher.settings import SettingsError, load_settings
-
+def _end(command: Callable[..., int], *args: Any, **kwargs: Any) -> NoReturn:
+    """Run a command and exit with its code; what was asked wrongly is told in a line."""
     try:
-        return load_settings(**flags)
-    except SettingsError as error:
-        _bad_input(str(error))
-
-
-def _bad_input(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(BAD_INPUT)
+        code = command(*args, **kwargs)
+    except BadInput as error:
+        typer.echo(str(error), err=True)
+        code = BAD_INPUT
+    except ServiceError as error:
+        typer.echo(f"roteiro: {error.message}", err=True)
+        code = BAD_INPUT
+    raise typer.Exit(code)
 
 
 def main() -> None:
-    """Run the command line; a service that is away is told in a line, never as a traceback."""
-    from services.errors import ServiceError
-
-    try:
-        app()
-    except ServiceError as error:
-        typer.echo(f"roteiro: {error.message}", err=True)
-        sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
-        typer.echo("roteiro: interrupted", err=True)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output, such as head, has gone
-        sys.stderr.close()
-        sys.exit(INTERRUPTED)
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a title's letters
+            stream.reconfigure(errors="replace")
+    app()
 
 
 if __name__ == "__main__":

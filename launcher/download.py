@@ -7,14 +7,16 @@ import shutil
 import sys
 import unicodedata
 import zipfile
-from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from domain.status import manifest_items
 from launcher import bootstrap
 from launcher.consoles import error_console
-from launcher.exits import BAD_INPUT, DONE
+from launcher.exits import DONE, SOME_FAILED, BadInput
+from launcher.settings import load_settings
+from launcher.status import stored_batch
 from services.errors import Refused
 from services.manifest import write_manifest
 
@@ -22,81 +24,113 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from domain.status import BatchDoc
-    from launcher.settings import Settings
+    from launcher.settings import Flags
     from services.ports import ArtifactStore, StatusStore
 
-NAME_CHARACTERS: Final = 80
+NAME_BYTES: Final = 160
+"""Of a title or an aspect in UTF-8: a name with its ending stays below 255."""
 COPY_BYTES: Final = 256 * 1024
 """Held in memory of a file on its way into the ZIP."""
 FORBIDDEN: Final = frozenset('<>:"/\\|?*')
 """In names of files, on one system or another."""
+STANDARD_OUTPUT: Final = "-"
 
 
-def download(batch_id: str, to: str, settings: Settings, *, replace: bool) -> int:
+def download(batch_id: str, to: str, flags: Flags, *, replace: bool) -> int:
     """Write a batch's ZIP; returns the exit code."""
+    settings = load_settings(flags)
+    if to == STANDARD_OUTPUT and sys.stdout.isatty():
+        raise BadInput("a ZIP is nothing for a terminal; redirect it, or name a file with --to")
     target = Path(to or f"{batch_id}.zip")
-    if not settings.database.exists():
-        return _refuse(f"no batch {batch_id} in {settings.database}")
-    with closing(bootstrap.statuses(settings)) as statuses:
-        batch = statuses.batch(batch_id)
-        if batch is None:
-            return _refuse(f"no batch {batch_id} in {settings.database}")
-        artifacts = bootstrap.artifacts(settings.output)
-        if to == "-":
-            _pack(cast("IO[bytes]", _Unseekable(sys.stdout.buffer)), batch, statuses, artifacts)
-            return DONE
+    with stored_batch(batch_id, settings) as (batch, statuses):
         if target.exists() and not replace:
-            return _refuse(f"{target} is there already; --force replaces it, --to names another")
-        partial = target.with_name(f".{target.name}.part")
+            raise BadInput(f"{target} is there already; --force replaces it, --to names another")
+        pack = _Pack(batch, statuses, bootstrap.artifacts(settings.output))
+        if to == STANDARD_OUTPUT:
+            pack.write(cast("IO[bytes]", _Unseekable(sys.stdout.buffer)))
+        else:
+            _write_file(pack, target)
+    told = f"{target}, {target.stat().st_size / 1e6:.1f} MB" if to != STANDARD_OUTPUT else "ZIP"
+    not_made = batch["total_items"] - batch["completed_items"]
+    error_console().print(
+        f"{told}: {pack.narrations:,} of {batch['total_items']:,} narrations"
+        + (f"; {not_made:,} are not made" if not_made else "")
+        + (f"; files that are gone: {pack.lost:,}" if pack.lost else ""),
+        soft_wrap=True,
+    )
+    return SOME_FAILED if pack.lost else DONE
+
+
+def _write_file(pack: _Pack, target: Path) -> None:
+    """Write beside the target first: under its name is all of the ZIP, or nothing new."""
+    if target.is_dir():
+        raise BadInput(f"{target} is a folder; name the ZIP, such as --to {target / 'batch.zip'}")
+    partial = target.with_name(f".{target.name}.part")
+    try:
         try:
             with partial.open("wb") as file:
-                files = _pack(file, batch, statuses, artifacts)
+                pack.write(file)
             partial.replace(target)
-        except OSError as error:
-            return _refuse(f"{target} cannot be written: {error.strerror}")
         finally:
             partial.unlink(missing_ok=True)
-    size = target.stat().st_size / 1e6
-    missing = batch["total_items"] - files
-    note = f"; {missing} of the batch's narrations are not made" if missing else ""
-    error_console().print(f"{target}: {files} narrations, {size:.1f} MB{note}", soft_wrap=True)
-    return DONE
+    except OSError as error:
+        raise BadInput(f"{target} cannot be written: {error.strerror or error}") from None
 
 
-def _refuse(message: str) -> int:
-    error_console().print(message, soft_wrap=True)
-    return BAD_INPUT
+class _Pack:
+    """A batch's files on their way into a ZIP.
+
+    Attributes:
+        narrations: MP3s that are in it.
+        lost: files of finished narrations that are gone, and left out.
+    """
+
+    def __init__(self, batch: BatchDoc, statuses: StatusStore, artifacts: ArtifactStore) -> None:
+        self._batch = batch
+        self._statuses = statuses
+        self._artifacts = artifacts
+        self.narrations = 0
+        self.lost = 0
+
+    def write(self, file: IO[bytes]) -> None:
+        """Write the ZIP, a chunk at a time."""
+        folder = self._batch["batch_id"]
+        # Stored, not deflated: MP3 does not get smaller.
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for entry, name in self._finished():
+                self.narrations += self._add(archive, f"{folder}/{name}.mp3", entry["uri"])
+                self._add(archive, f"{folder}/{name}.txt", entry["script_uri"])
+            with archive.open(_member(f"{folder}/manifest.json"), "w") as manifest:
+                jobs = self._statuses.jobs(self._batch["batch_id"])
+                write_manifest(manifest, self._batch, jobs)
+
+    def _finished(self) -> Iterator[tuple[dict[str, Any], str]]:
+        """Each finished item and its name in the ZIP, without the ending."""
+        width = len(str(self._batch["total_jobs"]))
+        for job in self._statuses.jobs(self._batch["batch_id"]):
+            folder = f"{job['position']:0{width}d} {readable(job['title'])}"
+            for entry in manifest_items(job, self._batch["request"]):
+                if entry["status"] == "completed":
+                    aspect = readable(entry["aspect"])
+                    yield entry, f"{folder}/{entry['variation']} {aspect} [{entry['language']}]"
+
+    def _add(self, archive: zipfile.ZipFile, name: str, uri: str) -> bool:
+        try:
+            source = self._artifacts.open(uri)
+        except Refused as error:
+            self.lost += 1
+            error_console().print(f"left out: {error.message}", soft_wrap=True)
+            return False
+        with source, archive.open(_member(name), "w", force_zip64=True) as member:
+            shutil.copyfileobj(source, member, COPY_BYTES)
+        return True
 
 
-def _pack(file: IO[bytes], batch: BatchDoc, statuses: StatusStore, artifacts: ArtifactStore) -> int:
-    """Write the ZIP; returns the number of narrations in it."""
-    packed = 0
-    # Stored, not deflated: MP3 does not get smaller.
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for entry, folder, stem in _finished(batch, statuses):
-            try:
-                with artifacts.open(entry["uri"]) as audio:
-                    _add(archive, f"{folder}/{stem}.mp3", audio)
-                with artifacts.open(entry["script_uri"]) as script:
-                    _add(archive, f"{folder}/{stem}.txt", script)
-            except Refused as error:
-                error_console().print(f"left out: {error.message}", soft_wrap=True)
-            else:
-                packed += 1
-        with archive.open("manifest.json", "w", force_zip64=True) as manifest:
-            write_manifest(manifest, batch, statuses.jobs(batch["batch_id"]))
-    return packed
-
-
-def _finished(batch: BatchDoc, statuses: StatusStore) -> Iterator[tuple[dict[str, Any], str, str]]:
-    """Each finished item, with its folder and file name in the ZIP."""
-    width = len(str(batch["total_jobs"]))
-    for job in statuses.jobs(batch["batch_id"]):
-        folder = f"{job['position']:0{width}d} {readable(job['title'])}"
-        for entry in manifest_items(job, batch["request"]):
-            if entry["status"] == "completed":
-                aspect = readable(entry["aspect"])
-                yield entry, folder, f"{entry['variation']} {aspect} [{entry['language']}]"
+def _member(name: str) -> zipfile.ZipInfo:
+    """A file of now that everyone may read."""
+    member = zipfile.ZipInfo(name, datetime.now(UTC).timetuple()[:6])
+    member.external_attr = 0o644 << 16
+    return member
 
 
 def readable(text: str) -> str:
@@ -105,12 +139,8 @@ def readable(text: str) -> str:
         " " if c in FORBIDDEN or unicodedata.category(c)[0] in "CZ" else c
         for c in unicodedata.normalize("NFC", text)
     )
-    return " ".join(kept.split())[:NAME_CHARACTERS].strip(" .") or "untitled"
-
-
-def _add(archive: zipfile.ZipFile, name: str, source: IO[bytes]) -> None:
-    with archive.open(name, "w", force_zip64=True) as entry:
-        shutil.copyfileobj(source, entry, COPY_BYTES)
+    short = " ".join(kept.split()).encode()[:NAME_BYTES].decode(errors="ignore")
+    return short.strip(" .") or "untitled"
 
 
 class _Unseekable(io.RawIOBase):

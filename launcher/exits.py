@@ -1,4 +1,4 @@
-"""Exit codes; README.md lists them."""
+"""Exit codes; `roteiro --help` lists them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from typing import Final
 
 DONE: Final = 0
 SOME_FAILED: Final = 1
-"""The batch has ended, and some of its items failed."""
+"""The command was carried out, but for some of its narrations."""
 BAD_INPUT: Final = 2
 """Nothing was begun: the request, a setting or a name is wrong, or a store is away."""
 INTERRUPTED: Final = 130
 """As of a shell: 128 + SIGINT."""
+
+
+class BadInput(Exception):
+    """Something was asked that cannot be done; the message says what would be right."""

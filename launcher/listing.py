@@ -8,38 +8,55 @@ from typing import TYPE_CHECKING
 
 from domain.status import STATUSES
 from launcher import bootstrap
-from launcher.consoles import error_console, output_console, plain_table, print_json
-from launcher.exits import BAD_INPUT, DONE
+from launcher.consoles import error_console, moment, output_console, plain_table, print_json
+from launcher.exits import DONE, BadInput
+from launcher.settings import load_settings
 
 if TYPE_CHECKING:
-    from launcher.settings import Settings
+    from domain.status import BatchDoc
+    from launcher.settings import Flags, Settings
     from services.ports import BatchQuery
 
 
-def show(query: BatchQuery, state: str, settings: Settings, *, json: bool) -> int:
+def show(query: BatchQuery, state: str, flags: Flags, *, json: bool) -> int:
     """Print the batches asked for; returns the exit code."""
+    settings = load_settings(flags)
     status = next((known for known in STATUSES if known == state), None)
     if state and status is None:
-        allowed = ", ".join(STATUSES)
-        error_console().print(f"--state: {state} is no status; allowed: {allowed}", soft_wrap=True)
-        return BAD_INPUT
-    found = []
-    if settings.database.exists():
-        with closing(bootstrap.statuses(settings)) as statuses:
-            found = list(statuses.batches(replace(query, status=status)))
+        raise BadInput(f"--state: {state} is no status; allowed: {', '.join(STATUSES)}")
+    found = _find(replace(query, status=status), settings)
     if json:
         print_json(found)
-        return DONE
-    table = plain_table("Batch", "Status", "Done>", "Failed>", "Jobs>", "Owner", "Created")
+    elif found:
+        _print(found)
+    else:
+        error_console().print(f"no such batch in {settings.database}", soft_wrap=True)
+    return DONE
+
+
+def _find(query: BatchQuery, settings: Settings) -> list[BatchDoc]:
+    unknown = BadInput(f"--before: no batch {query.before} in {settings.database}")
+    statuses = bootstrap.existing_statuses(settings)
+    if statuses is None:
+        if query.before:
+            raise unknown
+        return []
+    with closing(statuses):
+        if query.before and statuses.batch(query.before) is None:
+            raise unknown
+        return list(statuses.batches(query))
+
+
+def _print(found: list[BatchDoc]) -> None:
+    table = plain_table("Batch", "Status", "Done>", "Failed>", "Titles>", "Owner", "Created (UTC)")
     for batch in found:
         table.add_row(
             batch["batch_id"],
             batch["status"],
-            f"{batch['progress_percentage']:g} %",
-            str(batch["failed_items"]),
-            str(batch["total_jobs"]),
+            f"{batch['completed_items']:,}/{batch['total_items']:,}",
+            f"{batch['failed_items']:,}",
+            f"{batch['total_jobs']:,}",
             batch["owner"],
-            batch["created_at"][:19].replace("T", " "),
+            moment(batch["created_at"]),
         )
-    output_console().print(table if found else f"no such batch in {settings.database}")
-    return DONE
+    output_console().print(table)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from rich import progress as bars
-
 from launcher.consoles import clock
 
 if TYPE_CHECKING:
@@ -37,8 +35,15 @@ class Progress(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+def progress_on(console: Console, *, silent: bool) -> Progress:
+    """Bars on a terminal, lines elsewhere, nothing where nobody wants to know."""
+    if silent:
+        return SilentProgress()
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
 class SilentProgress:
-    """Shows nothing, but what has to be said is said to nobody's surprise at the end."""
+    """Shows nothing."""
 
     def begin(self, headline: str) -> None:
         """Nothing."""
@@ -97,21 +102,23 @@ class PlainProgress(SilentProgress):
 
 
 class LiveProgress(SilentProgress):
-    """Bars for scripts, adaptations and narrations, failures and the time left."""
+    """A bar for each stage, and one for the batch with its failures and the time left."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
+        from rich import progress as bars
+
         self._console = console
-        self._pace = _Pace(time.monotonic)
+        self._pace = _Pace(now)
         self._bars = bars.Progress(
-            bars.TextColumn("{task.description:<12}"),
+            bars.TextColumn("{task.description:<11}"),
             bars.BarColumn(bar_width=32),
-            bars.TextColumn("{task.completed:>7,.0f}/{task.total:,.0f}"),
+            bars.TextColumn("{task.fields[count]:>15}"),
             bars.TextColumn("{task.fields[note]}"),
             console=console,
         )
-        self._scripts, self._adaptations, self._narrations = (
-            self._bars.add_task(name, total=None, note="")
-            for name in ("Scripts", "Adaptations", "Narrations")
+        self._scripts, self._adaptations, self._narrations, self._batch = (
+            self._bars.add_task(name, total=None, count="", note="")
+            for name in ("Scripts", "Adaptations", "Narrations", "Batch")
         )
 
     def begin(self, headline: str) -> None:
@@ -120,18 +127,22 @@ class LiveProgress(SilentProgress):
 
     def show(self, batch: BatchDoc) -> None:
         """Move the bars."""
-        stats, request = batch["stats"], batch["request"]
-        total, failed = batch["total_items"], batch["failed_items"]
-        scripts = batch["total_jobs"] * request["variations"]
-        self._bars.update(self._scripts, completed=stats["scripts"], total=scripts)
-        self._bars.update(self._adaptations, completed=stats["adaptations"], total=total)
+        stats, total = batch["stats"], batch["total_items"]
+        scripts = batch["total_jobs"] * batch["request"]["variations"]
+        for bar, done, of in (
+            (self._scripts, stats["scripts"], scripts),
+            (self._adaptations, stats["adaptations"], total),
+            (self._narrations, batch["completed_items"], total),
+        ):
+            self._bars.update(bar, completed=done, total=of, count=f"{done:,}/{of:,}")
         left = self._pace.left(batch)
-        notes = [f"{failed} failed"] if failed else []
+        notes = [f"{batch['failed_items']:,} failed"] if batch["failed_items"] else []
         notes += [f"about {clock(left)} left"] if left else []
         self._bars.update(
-            self._narrations,
-            completed=batch["completed_items"] + failed,
+            self._batch,
+            completed=batch["completed_items"] + batch["failed_items"],
             total=total,
+            count=f"{batch['progress_percentage']:g} %",
             note=", ".join(notes),
         )
 
@@ -149,11 +160,10 @@ class LiveProgress(SilentProgress):
 
 def summary(batch: BatchDoc, left: float | None = None) -> str:
     """`Narrations 12 of 18 (66.7 %), scripts 6, adaptations 18, 0 failed, about 0:10 left`."""
-    done = batch["completed_items"] + batch["failed_items"]
     text = (
-        f"Narrations {done:,} of {batch['total_items']:,} ({batch['progress_percentage']:g} %), "
-        f"scripts {batch['stats']['scripts']:,}, adaptations {batch['stats']['adaptations']:,}, "
-        f"{batch['failed_items']:,} failed"
+        f"Narrations {batch['completed_items']:,} of {batch['total_items']:,} "
+        f"({batch['progress_percentage']:g} %), scripts {batch['stats']['scripts']:,}, "
+        f"adaptations {batch['stats']['adaptations']:,}, {batch['failed_items']:,} failed"
     )
     return f"{text}, about {clock(left)} left" if left else text
 

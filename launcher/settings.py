@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
+import unicodedata
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -14,23 +17,50 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from launcher.exits import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_core import ErrorDetails
+
 CONFIG_FILE: Final = "roteiro.toml"
 ENV_PREFIX: Final = "ROTEIRO_"
+REMOTE_OUTPUTS: Final = ("gs://", "s3://")
+SQLITE: Final = "sqlite://"
+
+Flags: TypeAlias = "Mapping[str, str | int | None]"
+"""Settings given on the command line; None for those that were not."""
 
 
-class SettingsError(ValueError):
-    """Settings that cannot be used; the message names each, its value and the remedy."""
+def _location(allowed: str, *schemes: str) -> AfterValidator:
+    """A path, or a name that begins with one of the schemes."""
+
+    def check(name: str) -> str:
+        if "://" in name and not name.startswith(schemes):
+            raise PydanticCustomError("scheme", "must be {allowed}", {"allowed": allowed})
+        if any(unicodedata.category(c) == "Cc" for c in name):
+            raise PydanticCustomError("control", "must not hold control characters")
+        return name
+
+    return AfterValidator(check)
 
 
 class Settings(BaseSettings):
     """What a run needs to know beyond the request; `docs/settings.md` explains each."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, toml_file=CONFIG_FILE, extra="forbid", frozen=True
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        toml_file=CONFIG_FILE,
+        extra="forbid",
+        frozen=True,
     )
 
-    output: str = Field("output", min_length=1, description="Folder or gs://bucket/prefix.")
-    status: str = Field(
+    output: Annotated[
+        str, _location("a folder, gs://bucket/prefix or s3://bucket/prefix", *REMOTE_OUTPUTS)
+    ] = Field("output", min_length=1, description="Folder or gs://bucket/prefix.")
+    status: Annotated[str, _location("a SQLite file, sqlite:// before it or not", SQLITE)] = Field(
         "", description="Status store: a SQLite file; by default status.db in the output folder."
     )
     writer: Literal["offline"] = Field("offline", description="Who writes and adapts scripts.")
@@ -52,33 +82,49 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @property
+    def remote(self) -> bool:
+        """Whether the deliverables go to a bucket."""
+        return "://" in self.output
+
+    @property
     def database(self) -> Path:
         """Where the SQLite status store is."""
         if self.status:
-            return Path(self.status.removeprefix("sqlite://"))
-        return Path("roteiro-status.db") if "://" in self.output else Path(self.output, "status.db")
+            return Path(self.status.removeprefix(SQLITE))
+        return Path("roteiro-status.db") if self.remote else Path(self.output, "status.db")
 
 
-def load_settings(**flags: Any) -> Settings:
-    """Settle the settings; flags that were not given are None.
+def load_settings(flags: Flags) -> Settings:
+    """Settle the settings.
 
     Raises:
-        SettingsError: naming every setting that is wrong.
+        BadInput: naming every setting that is wrong, and where it was given.
     """
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        return Settings(**given)
     except ValidationError as error:
-        raise SettingsError("\n".join(_explained(detail) for detail in error.errors())) from None
+        raise BadInput("\n".join(_explained(detail, given) for detail in error.errors())) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{CONFIG_FILE} is not valid TOML: {error}") from None
+        raise BadInput(f"{CONFIG_FILE} is not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{CONFIG_FILE} cannot be read: {error}") from None
+        raise BadInput(f"{CONFIG_FILE} cannot be read: {error}") from None
 
 
-def _explained(detail: Any) -> str:
+def _explained(detail: ErrorDetails, flags: Flags) -> str:
     name = ".".join(map(str, detail["loc"]))
     if detail["type"] == "extra_forbidden":
         allowed = ", ".join(Settings.model_fields)
-        return f"{name}: is not a setting (in {CONFIG_FILE}); allowed: {allowed}"
-    given = f"--{name}, {ENV_PREFIX}{name.upper()} or {name} in {CONFIG_FILE}"
-    return f"{given}: {detail['msg'].replace('Input should', 'must')} (got {detail['input']!r})"
+        return f"{name} in {CONFIG_FILE} is not a setting; allowed: {allowed}"
+    message = detail["msg"].replace("Input should", "must").replace("String should", "must")
+    return f"{_source(name, flags)} {message} (got {detail['input']!r})"
+
+
+def _source(name: str, flags: Flags) -> str:
+    """Where a setting's value was given."""
+    if name in flags:
+        return f"--{name}"
+    variable = f"{ENV_PREFIX}{name}".upper()
+    if any(known.upper() == variable and value for known, value in os.environ.items()):
+        return variable
+    return f"{name} in {CONFIG_FILE}"

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from domain.status import TERMINAL
 from launcher import bootstrap
-from launcher.consoles import error_console, output_console, plain_table, print_json
-from launcher.exits import BAD_INPUT, DONE
-from launcher.progress import LiveProgress, PlainProgress, summary
+from launcher.consoles import error_console, moment, output_console, plain_table, print_json_with
+from launcher.exits import DONE, INTERRUPTED, BadInput
+from launcher.progress import progress_on, summary
+from launcher.settings import load_settings
 from launcher.tables import print_failures
 from services.ports import BatchQuery
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
     from domain.status import BatchDoc, JobDoc
-    from launcher.settings import Settings
+    from launcher.settings import Flags, Settings
     from services.ports import StatusStore
 
 WATCH_EVERY: Final = 1.0
@@ -26,89 +30,85 @@ WATCH_EVERY: Final = 1.0
 MOST_JOBS: Final = 20
 
 
-def show(batch_id: str, settings: Settings, *, watch: bool, every_job: bool, json: bool) -> int:
+def show(batch_id: str, flags: Flags, *, watch: bool, every_job: bool, json: bool) -> int:
     """Print a batch's status; returns the exit code."""
-    if not settings.database.exists():
-        return _unknown(batch_id, settings)
-    with closing(bootstrap.statuses(settings)) as statuses:
-        batch = _find(batch_id, statuses)
-        if batch is None:
-            return _unknown(batch_id, settings)
+    with stored_batch(batch_id, load_settings(flags)) as (batch, statuses):
+        latest = batch
         if watch:
-            batch = _watch(batch, statuses, quiet=json)
+            try:
+                latest = _watch(batch, statuses, silent=json)
+            except KeyboardInterrupt:
+                error_console().print("No longer watching; the batch is left alone.")
+                return INTERRUPTED
         if json:
-            print_json({**batch, "jobs": list(statuses.jobs(batch["batch_id"]))})
+            print_json_with(latest, "jobs", statuses.jobs(latest["batch_id"]))
         else:
-            _print(output_console(), batch, statuses, every_job=every_job)
+            _print(output_console(), latest, statuses, every_job=every_job)
     return DONE
 
 
-def _find(batch_id: str, statuses: StatusStore) -> BatchDoc | None:
-    if batch_id:
-        return statuses.batch(batch_id)
-    return next(statuses.batches(BatchQuery(limit=1)), None)
+@contextmanager
+def stored_batch(batch_id: str, settings: Settings) -> Iterator[tuple[BatchDoc, StatusStore]]:
+    """A batch and the store it is in; without an id, the newest.
+
+    Raises:
+        BadInput: where there is no such batch.
+    """
+    wanted = f"no batch {batch_id}" if batch_id else "no batch yet"
+    unknown = BadInput(
+        f"{wanted} in {settings.database}; `roteiro list` shows what there is, "
+        "--output or --status names another place"
+    )
+    statuses = bootstrap.existing_statuses(settings)
+    if statuses is None:
+        raise unknown
+    with closing(statuses):
+        newest = statuses.batches(BatchQuery(limit=1))
+        batch = statuses.batch(batch_id) if batch_id else next(newest, None)
+        if batch is None:
+            raise unknown
+        yield batch, statuses
 
 
-def _unknown(batch_id: str, settings: Settings) -> int:
-    console = error_console()
-    if batch_id:
-        console.print(
-            f"no batch {batch_id} in {settings.database}; `roteiro list` names those there are, "
-            "--output or --status names another store",
-            soft_wrap=True,
-        )
-    else:
-        console.print(f"no batch yet in {settings.database}", soft_wrap=True)
-    return BAD_INPUT
-
-
-def _watch(batch: BatchDoc, statuses: StatusStore, *, quiet: bool) -> BatchDoc:
-    console = error_console()
-    progress = LiveProgress(console) if console.is_terminal else PlainProgress(console)
+def _watch(batch: BatchDoc, statuses: StatusStore, *, silent: bool) -> BatchDoc:
+    progress = progress_on(error_console(), silent=silent)
     batch_id = batch["batch_id"]
-    if not quiet:
-        progress.begin(f"Batch {batch_id} of {batch['owner']}")
+    progress.begin(f"Batch {batch_id} of {batch['owner']}")
     with progress:
         while True:
             latest = statuses.batch(batch_id) or batch
-            if not quiet:
-                progress.show(latest)
+            progress.show(latest)
             if latest["status"] in TERMINAL:
                 return latest
             time.sleep(WATCH_EVERY)
 
 
 def _print(console: Console, batch: BatchDoc, statuses: StatusStore, *, every_job: bool) -> None:
-    console.print(
-        f"Batch {batch['batch_id']} of {batch['owner']}: {batch['status']}", soft_wrap=True
-    )
+    batch_id, total = batch["batch_id"], batch["total_jobs"]
+    console.print(f"Batch {batch_id} of {batch['owner']}: {batch['status']}", soft_wrap=True)
     console.print(summary(batch), soft_wrap=True)
-    times = [
-        f"{name} {batch[key]}"  # type: ignore[literal-required]
-        for name, key in (
-            ("created", "created_at"),
-            ("started", "started_at"),
-            ("ended", "completed_at"),
-        )
-        if batch.get(key)
-    ]
-    console.print(", ".join(times), soft_wrap=True)
+    times = {
+        "created": batch["created_at"],
+        "started": batch.get("started_at"),
+        "ended": batch.get("completed_at"),
+    }
+    told = ", ".join(f"{name} {moment(time)}" for name, time in times.items() if time)
+    console.print(f"{told} UTC", soft_wrap=True)
     table = plain_table("Job", "Status", "Done>", "Failed>", "Title")
-    for row, job in enumerate(statuses.jobs(batch["batch_id"])):
-        if row == MOST_JOBS and not every_job:
-            break
-        table.add_row(*_job_row(job))
+    for job in islice(statuses.jobs(batch_id), total if every_job else MOST_JOBS):
+        table.add_row(*_job_row(job, batch))
     console.print(table)
-    if batch["total_jobs"] > MOST_JOBS and not every_job:
-        console.print(f"… the first {MOST_JOBS} of {batch['total_jobs']:,}; --jobs shows all.")
+    if total > MOST_JOBS and not every_job:
+        console.print(f"… the first {MOST_JOBS} of {total:,}; --jobs shows all.")
     if batch["failed_items"]:
-        print_failures(console, batch, statuses)
+        print_failures(console, statuses.jobs(batch_id))
 
 
-def _job_row(job: JobDoc) -> tuple[str, ...]:
+def _job_row(job: JobDoc, batch: BatchDoc) -> tuple[str, ...]:
     ends = [item.get("status") for item in job["items"].values()]
     done, failed = ends.count("completed"), ends.count("failed")
-    status = job["status"]
-    if status == "queued" and ends:
-        status = "running"
+    status: str = job["status"]
+    if batch["status"] == "running" and done + failed < job["total_items"]:
+        # Its own status is written at its end, or is that of an earlier run.
+        status = "running" if ends else "queued"
     return job["job_id"], status, f"{done}/{job['total_items']}", str(failed), job["title"]

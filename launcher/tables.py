@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -10,10 +11,11 @@ from domain.status import manifest_items
 from launcher.consoles import clock, plain_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
 
-    from domain.status import BatchDoc
-    from services.ports import StatusStore
+    from domain.status import BatchDoc, JobDoc
 
 MOST_FILES: Final = 100
 """Rows of a table of files; the manifest has them all."""
@@ -33,44 +35,37 @@ REMEDIES: Final = {
 }
 
 
-def print_files(console: Console, batch: BatchDoc, statuses: StatusStore) -> None:
+def print_files(console: Console, batch: BatchDoc, jobs: Iterable[JobDoc]) -> None:
     """The finished narrations: file, length, language and aspect."""
-    table = plain_table("File", "Length>", "Language", "Aspect")
-    shown, folders = 0, set()
-    for job in statuses.jobs(batch["batch_id"]):
-        for entry in manifest_items(job, batch["request"]):
-            if entry["status"] != "completed":
-                continue
-            shown += 1
-            if shown <= MOST_FILES:
-                path = PurePosixPath(entry["uri"])
-                folders.add(str(path.parent.parent))
-                table.add_row(
-                    path.name,
-                    clock(entry["seconds"]),
-                    entry["language"],
-                    entry["aspect"],
-                )
-        if shown > MOST_FILES:
-            break
-    if shown:
-        console.print(table)
-    if shown > MOST_FILES:
-        console.print(f"… the first {MOST_FILES} of {batch['completed_items']:,}.")
-    made = (
-        f"Batch {batch['batch_id']} {batch['status']}: {batch['completed_items']:,} of "
-        f"{batch['total_items']:,} narrations, {clock(batch['stats']['audio_seconds'])} of speech."
+    entries = (
+        entry
+        for job in jobs
+        for entry in manifest_items(job, batch["request"])
+        if entry["status"] == "completed"
     )
-    console.print(made, soft_wrap=True)
-    for folder in sorted(folders):
-        console.print(f"Files and manifest.json are in {folder}", soft_wrap=True)
+    table = plain_table("File", "Length>", "Language", "Aspect")
+    for entry in islice(entries, MOST_FILES):
+        name = PurePosixPath(entry["uri"]).name
+        table.add_row(name, clock(entry["seconds"]), entry["language"], entry["aspect"])
+    if table.row_count:
+        console.print(table)
+    if batch["completed_items"] > MOST_FILES:
+        console.print(f"… the first {MOST_FILES} of {batch['completed_items']:,}.")
+    console.print(
+        f"Batch {batch['batch_id']} {batch['status']}: {batch['completed_items']:,} of "
+        f"{batch['total_items']:,} narrations, {clock(batch['stats']['audio_seconds'])} of speech.",
+        soft_wrap=True,
+    )
+    if manifest := batch.get("manifest_uri"):
+        folder, _, name = manifest.rpartition("/")
+        console.print(f"Files and {name} are in {folder}", soft_wrap=True)
 
 
-def print_failures(console: Console, batch: BatchDoc, statuses: StatusStore) -> None:
+def print_failures(console: Console, jobs: Iterable[JobDoc]) -> None:
     """The failed narrations, the first few by name, all by code with a remedy."""
     codes: Counter[str] = Counter()
     table = plain_table("Failed", "Stage", "Code", "Reason")
-    for job in statuses.jobs(batch["batch_id"]):
+    for job in jobs:
         for name, item in job["items"].items():
             error = item.get("error")
             if item.get("status") != "failed" or not error:

@@ -9,31 +9,32 @@ from domain.request import RequestError
 from launcher import bootstrap
 from launcher.consoles import output_console, print_json, print_problems
 from launcher.exits import BAD_INPUT, DONE
-from launcher.requests import load_request
+from launcher.requests import file_name, load_request
+from launcher.settings import load_settings
 
 if TYPE_CHECKING:
     from domain.request import BatchRequest
-    from launcher.settings import Settings
+    from launcher.settings import Flags
 
 
-def validate(file: str, settings: Settings, *, json: bool) -> int:
+def validate(file: str, flags: Flags, *, json: bool) -> int:
     """Check a request file; returns the exit code."""
+    settings = load_settings(flags)
     try:
         request = load_request(file, bootstrap.offered_languages(settings))
     except RequestError as error:
-        print_problems(file, error.problems)
+        print_problems(file_name(file), error.problems)
         return BAD_INPUT
     if json:
         print_json(request.model_dump(mode="json"))
-    else:
-        console = output_console()
-        console.print(f"{file} is a valid request: {sizes(request)}.", soft_wrap=True)
-        agent = request.agent
-        console.print(
-            f"{agent.name} writes in {agent.master_language}, about {target_words(agent)} words "
-            f"a script; spoken in {', '.join(agent.target_languages)}.",
-            soft_wrap=True,
-        )
+        return DONE
+    console, agent = output_console(), request.agent
+    console.print(f"{file_name(file)} is a valid request: {sizes(request)}.", soft_wrap=True)
+    console.print(
+        f"{agent.name} writes in {agent.master_language}, about {target_words(agent)} words "
+        f"a script; spoken in {', '.join(agent.target_languages)}.",
+        soft_wrap=True,
+    )
     return DONE
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from domain.work import Message, Script, ScriptTask
+from services.agents import Agents
 from services.cancelling import CancelWatch
 from services.ports import ArtifactStore, StatusStore, TextModel, Voice
 from transforms import close, expand
@@ -44,14 +46,12 @@ class Services:
     max_narrations: int | None = None
 
 
-class _Watch:
-    """Makes the CancelWatch of the process's StatusStore."""
+def _agents(statuses: Callable[[], StatusStore]) -> Agents:
+    return Agents(statuses())
 
-    def __init__(self, statuses: Callable[[], StatusStore]) -> None:
-        self._statuses = statuses
 
-    def __call__(self) -> CancelWatch:
-        return CancelWatch(self._statuses())
+def _watch(statuses: Callable[[], StatusStore]) -> CancelWatch:
+    return CancelWatch(statuses())
 
 
 class NarrateBatches(beam.PTransform[Any, Any]):
@@ -70,7 +70,8 @@ class NarrateBatches(beam.PTransform[Any, Any]):
         make = self._services
         writer, voice = OncePerProcess(make.writer), OncePerProcess(make.voice)
         artifacts, statuses = OncePerProcess(make.artifacts), OncePerProcess(make.statuses)
-        watch = OncePerProcess(_Watch(statuses))
+        agents = OncePerProcess(partial(_agents, statuses))
+        watch = OncePerProcess(partial(_watch, statuses))
         slow = (watch, make.max_in_flight)
 
         submissions = messages | "Parse requests" >> ParseRequests(make.languages)
@@ -85,16 +86,20 @@ class NarrateBatches(beam.PTransform[Any, Any]):
             | "Expand scripts" >> beam.FlatMap(expand.script_tasks).with_output_types(ScriptTask)
             | "Reshuffle" >> beam.Reshuffle()
             | "Generate scripts"
-            >> beam.ParDo(GenerateScript(writer, *slow)).with_outputs(FAILED, main="scripts")
+            >> beam.ParDo(GenerateScript(writer, agents, *slow)).with_outputs(
+                FAILED, main="scripts"
+            )
         )
         adapted = (
             generated.scripts
-            | "Expand languages" >> beam.FlatMap(expand.languages).with_output_types(Script)
+            | "Expand languages" >> beam.FlatMap(expand.by_language).with_output_types(Script)
             | "Adapt scripts"
-            >> beam.ParDo(AdaptScript(writer, *slow)).with_outputs(FAILED, main="scripts")
+            >> beam.ParDo(AdaptScript(writer, agents, *slow)).with_outputs(FAILED, main="scripts")
         )
         narrated = adapted.scripts | "Narrate scripts" >> beam.ParDo(
-            NarrateScript(voice, artifacts, watch, make.max_narrations or make.max_in_flight)
+            NarrateScript(
+                voice, artifacts, agents, watch, make.max_narrations or make.max_in_flight
+            )
         ).with_outputs(FAILED, main="narrations")
         counted = {
             "generated": generated.scripts,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
+import re
 import shutil
 import tempfile
 import uuid
-from contextlib import contextmanager
-from pathlib import PurePosixPath
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from services.errors import Refused, ServiceError, Unavailable
@@ -48,7 +51,7 @@ class BeamArtifactStore:
         all its bytes are there.
         """
         target = self.uri(path)
-        write = _write_remote if "://" in target else _write_local
+        write = _write_remote if _is_remote(target) else _write_local
         with write(target) as file:
             yield file
 
@@ -70,26 +73,44 @@ class BeamArtifactStore:
 
     def existing(self, folder: str) -> frozenset[str]:
         """See ArtifactStore."""
-        systems, pattern = _file_systems(), self.uri(f"{folder}/**")
-        try:
-            (found,) = systems.match([pattern])
-        except Exception as error:
-            raise _unavailable("list", pattern, error) from error
-        return frozenset(entry.path for entry in found.metadata_list)
+        place = self.uri(folder)
+        return frozenset(_remote_files(place) if _is_remote(place) else _local_files(place))
+
+
+def _is_remote(uri: str) -> bool:
+    return "://" in uri
+
+
+def _local_files(folder: str) -> Iterator[str]:
+    for place, _, names in os.walk(folder):
+        yield from (posixpath.join(place, name) for name in names)
+
+
+def _remote_files(folder: str) -> Iterator[str]:
+    # A pattern cannot quote its own signs; any character stands for them, and is checked here.
+    pattern = re.sub(r"[*?\[]", "?", folder) + "/**"
+    try:
+        (found,) = _file_systems().match([pattern])
+    except Exception as error:
+        raise _unavailable("list", folder, error) from error
+    for entry in found.metadata_list:
+        if entry.path.startswith(f"{folder}/"):
+            yield entry.path
 
 
 @contextmanager
 def _write_local(target: str) -> Iterator[IO[bytes]]:
-    systems, final = _file_systems(), PurePosixPath(target)
-    partial = str(final.with_name(f".{final.name}.{uuid.uuid4().hex}.part"))
+    folder, name = posixpath.split(target)
+    partial = Path(folder, f".{name}.{uuid.uuid4().hex}.part")
     try:
-        with systems.create(partial, _content_type(target), _as_it_is()) as file:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
             yield file
-        systems.rename([partial], [target])
+        partial.replace(target)
     except BaseException as error:
-        if systems.exists(partial):
-            systems.delete([partial])
-        if isinstance(error, OSError):  # Beam's own errors are OSErrors too
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
             raise _unavailable("write", target, error) from error
         raise
 
@@ -127,7 +148,7 @@ def _exists(systems: type[FileSystems], uri: str) -> bool:
 
 
 def _content_type(target: str) -> str:
-    return CONTENT_TYPES.get(PurePosixPath(target).suffix, "application/octet-stream")
+    return CONTENT_TYPES.get(posixpath.splitext(target)[1], "application/octet-stream")
 
 
 def _unavailable(verb: str, target: str, error: Exception) -> ServiceError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from services.errors import ServiceError
@@ -34,19 +37,18 @@ class CancelWatch:
         self._statuses = statuses
         self._interval = interval
         self._clock = clock
+        self._asking = threading.Lock()
         self._answers: dict[str, tuple[float, bool]] = {}
 
     def cancelled(self, batch_id: str) -> bool:
         """The latest answer; while the store is away, the last one it gave."""
-        now = self._clock()
-        until, answer = self._answers.get(batch_id, (now, False))
-        if now < until:
+        until, answer = self._answers.get(batch_id, (-math.inf, False))
+        if self._clock() < until:
             return answer
-        # Threads that come while this one asks make do with the old answer.
-        self._answers[batch_id] = (now + self._interval, answer)
-        try:
-            answer = self._statuses.cancel_requested(batch_id)
-        except ServiceError:
-            return answer
-        self._answers[batch_id] = (now + self._interval, answer)
+        with self._asking:  # one thread asks, the others have its answer
+            until, answer = self._answers.get(batch_id, (-math.inf, False))
+            if self._clock() >= until:
+                with suppress(ServiceError):
+                    answer = self._statuses.cancel_requested(batch_id)
+                self._answers[batch_id] = (self._clock() + self._interval, answer)
         return answer

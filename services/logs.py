@@ -12,14 +12,10 @@ if TYPE_CHECKING:
 
 
 def logger() -> Any:
-    """The `roteiro` logger: an event and its fields in one line, a traceback behind it."""
+    """The `roteiro` logger: an event and its fields in one line; handlers add the traceback."""
     return structlog.wrap_logger(
         logging.getLogger("roteiro"),
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.processors.format_exc_info,
-            _traceback_last,
-        ],
+        processors=[structlog.stdlib.filter_by_level, _one_line],
         wrapper_class=structlog.stdlib.BoundLogger,
     )
 
@@ -27,7 +23,9 @@ def logger() -> Any:
 _render = structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
 
 
-def _traceback_last(log: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    trace = event.pop("exception", "")
+def _one_line(
+    log: Any, method: str, event: MutableMapping[str, Any]
+) -> tuple[tuple[str], dict[str, Any]]:
+    exc_info = event.pop("exc_info", None)
     line = _render(log, method, event).replace("event=", "", 1)
-    return f"{line}\n{trace}" if trace else line
+    return (line,), {"exc_info": exc_info}

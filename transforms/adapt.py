@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from domain import prompts
 from domain.work import Item, Script
+from services.agents import Agents
 from services.cancelling import CancelWatch
 from services.ports import TextModel
 from transforms.concurrent import ConcurrentDoFn, OncePerProcess
@@ -19,6 +20,7 @@ class AdaptScript(ConcurrentDoFn[Script, Script]):
     Args:
         connect: makes the TextModel, pacing, retries and cache included; called
             in setup, because clients do not pickle.
+        agents: makes the process's Agents.
         watch, max_in_flight: see ConcurrentDoFn.
     """
 
@@ -27,22 +29,26 @@ class AdaptScript(ConcurrentDoFn[Script, Script]):
     def __init__(
         self,
         connect: Callable[[], TextModel],
+        agents: OncePerProcess[Agents],
         watch: OncePerProcess[CancelWatch],
         max_in_flight: int,
     ) -> None:
         super().__init__(watch, max_in_flight)
         self._connect = connect
+        self._connect_agents = agents
 
     def setup(self) -> None:
         super().setup()
         self._model = self._connect()
+        self._agents = self._connect_agents()
 
     def handle(self, script: Script) -> Iterator[Script]:
         """One call of the model, none for the master language."""
-        if script.item.language == script.agent.master_language:
+        agent = self._agents.of(script.item.job.batch_id)
+        if script.item.language == agent.master_language:
             yield script
             return
-        answer = self._model.complete(prompts.adaptation(script))
+        answer = self._model.complete(prompts.adaptation(script, agent))
         yield script.with_text(answer.text, answer.model)
 
     def items(self, script: Script) -> Iterator[Item]:

@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Final, Generic, TypeVar
@@ -18,6 +17,7 @@ from domain.work import CANCELLED, Failure, Item, Stage
 from services.cancelling import CancelWatch
 from services.errors import Refused, ServiceError
 from services.logs import logger
+from transforms.threads import Threads
 
 FAILED: Final = "failed"
 """Tag of the output that holds Failures."""
@@ -82,9 +82,7 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
     def __init__(self, watch: OncePerProcess[CancelWatch], max_in_flight: int) -> None:
         self._connect_watch = watch
         self._max_in_flight = max_in_flight
-        self._connect_threads = OncePerProcess(
-            partial(ThreadPoolExecutor, max_in_flight, thread_name_prefix=self.stage)
-        )
+        self._connect_threads = OncePerProcess(partial(Threads, max_in_flight, self.stage))
         self._finished = Metrics.counter("roteiro", f"{self.stage}_finished")
         self._failed = Metrics.counter("roteiro", f"{self.stage}_failed")
 
@@ -117,7 +115,7 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
             yield from self._next()
         self._in_flight += 1
         windowed = WindowedValue(element, timestamp, (window,))
-        self._threads.submit(self._run, windowed, self._done)
+        self._threads.submit(partial(self._run, windowed, self._done))
         while True:
             try:
                 handled = self._done.get_nowait()

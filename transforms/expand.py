@@ -8,17 +8,18 @@ from domain.work import Batch, GeneratedScript, Job, Script, ScriptTask, item_na
 
 def script_tasks(batch: Batch) -> Iterator[ScriptTask]:
     """One task a title × variation of which any language is still missing."""
-    request, agent = batch.request, batch.request.agent
+    request, languages = batch.request, batch.request.agent.target_languages
     for job, title in zip(jobs(batch), request.titles, strict=True):
         done = batch.done.get(job.job_id, frozenset())
         for variation in range(1, request.variations + 1):
+            first = (variation - 1) * len(languages)
             missing = tuple(
-                language
-                for language in agent.target_languages
+                (first + place, language)
+                for place, language in enumerate(languages)
                 if item_name(variation, language) not in done
             )
             if missing:
-                yield ScriptTask(job, variation, title, missing, agent)
+                yield ScriptTask(job, variation, title, missing)
 
 
 def jobs(batch: Batch) -> Iterator[Job]:
@@ -35,6 +36,6 @@ def jobs(batch: Batch) -> Iterator[Job]:
         )
 
 
-def languages(generated: GeneratedScript) -> Iterator[Script]:
+def by_language(generated: GeneratedScript) -> Iterator[Script]:
     """One script a language that waits for it; the text is still the master's."""
     return generated.scripts()

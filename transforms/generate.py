@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from domain import prompts
 from domain.work import GeneratedScript, Item, ScriptTask
+from services.agents import Agents
 from services.cancelling import CancelWatch
 from services.ports import TextModel
 from transforms.concurrent import ConcurrentDoFn, OncePerProcess
@@ -19,6 +20,7 @@ class GenerateScript(ConcurrentDoFn[ScriptTask, GeneratedScript]):
     Args:
         connect: makes the TextModel, pacing, retries and cache included; called
             in setup, because clients do not pickle.
+        agents: makes the process's Agents.
         watch, max_in_flight: see ConcurrentDoFn.
     """
 
@@ -27,19 +29,23 @@ class GenerateScript(ConcurrentDoFn[ScriptTask, GeneratedScript]):
     def __init__(
         self,
         connect: Callable[[], TextModel],
+        agents: OncePerProcess[Agents],
         watch: OncePerProcess[CancelWatch],
         max_in_flight: int,
     ) -> None:
         super().__init__(watch, max_in_flight)
         self._connect = connect
+        self._connect_agents = agents
 
     def setup(self) -> None:
         super().setup()
         self._model = self._connect()
+        self._agents = self._connect_agents()
 
     def handle(self, task: ScriptTask) -> Iterator[GeneratedScript]:
         """One call of the model."""
-        answer = self._model.complete(prompts.variation(task))
+        agent = self._agents.of(task.job.batch_id)
+        answer = self._model.complete(prompts.variation(task, agent))
         yield GeneratedScript(task, answer.text, answer.model)
 
     def items(self, task: ScriptTask) -> Iterator[Item]:

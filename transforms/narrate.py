@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from domain import keys
 from domain.prompts import aspect_of
 from domain.work import Item, Narration, Script
+from services.agents import Agents
 from services.cancelling import CancelWatch
 from services.ports import ArtifactStore, Voice
 from services.speaking import narrate
@@ -22,6 +23,7 @@ class NarrateScript(ConcurrentDoFn[Script, Narration]):
 
     Args:
         voice, artifacts: make the Voice and the ArtifactStore; called in setup.
+        agents: makes the process's Agents.
         watch, max_in_flight: see ConcurrentDoFn.
     """
 
@@ -31,21 +33,24 @@ class NarrateScript(ConcurrentDoFn[Script, Narration]):
         self,
         voice: Callable[[], Voice],
         artifacts: Callable[[], ArtifactStore],
+        agents: OncePerProcess[Agents],
         watch: OncePerProcess[CancelWatch],
         max_in_flight: int,
     ) -> None:
         super().__init__(watch, max_in_flight)
         self._connect_voice = voice
         self._connect_artifacts = artifacts
+        self._connect_agents = agents
 
     def setup(self) -> None:
         super().setup()
         self._voice = self._connect_voice()
         self._artifacts = self._connect_artifacts()
+        self._agents = self._connect_agents()
 
     def handle(self, script: Script) -> Iterator[Narration]:
         """Speak, tag, store the words and then the audio, so that audio is never without words."""
-        item, agent = script.item, script.agent
+        item, agent = script.item, self._agents.of(script.item.job.batch_id)
         spoken = narrate(
             self._voice,
             script.text,

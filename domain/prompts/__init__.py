@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
-
-import langcodes
 
 from domain.prompts.aspects import default_aspects
 
@@ -61,12 +58,12 @@ def target_words(agent: AgentConfig) -> int:
     return round(agent.target_minutes * WORDS_PER_MINUTE)
 
 
-def variation(task: ScriptTask) -> Prompt:
+def variation(task: ScriptTask, agent: AgentConfig) -> Prompt:
     """Ask for a script on the task's title, in the agent's master language."""
-    agent, aspect = task.agent, aspect_of(task.agent, task.variation)
+    aspect = aspect_of(agent, task.variation)
     words = target_words(agent)
     user = (
-        f"Write the script of one episode in {_name(agent.master_language)}.\n\n"
+        f"Write the script of one episode in the language {agent.master_language} (BCP-47).\n\n"
         f"{_quoted('title', task.title)}\n"
         f"{_quoted('aspect', aspect)}\n\n"
         f"Dwell on the aspect; it is what sets this script apart from the others on the same "
@@ -88,12 +85,12 @@ def variation(task: ScriptTask) -> Prompt:
     )
 
 
-def adaptation(script: Script) -> Prompt:
+def adaptation(script: Script, agent: AgentConfig) -> Prompt:
     """Ask for the script as the listeners of its language would say it."""
-    agent, language = script.agent, script.item.language
+    language = script.item.language
     words = target_words(agent)
     user = (
-        f"Adapt this script from {_name(agent.master_language)} to {_name(language)}. Do not "
+        f"Adapt this script from {agent.master_language} to {language}. Do not "
         f"translate word by word: keep what it says, its structure and its length, and replace "
         f"idioms, examples, units, places and cultural references by those that its listeners "
         f"live with. Names of people, works and institutions stay as they are.\n\n"
@@ -117,7 +114,7 @@ def adaptation(script: Script) -> Prompt:
 def _system(agent: AgentConfig, language: str) -> str:
     instructions = f"\n\n{agent.instructions.strip()}" if agent.instructions.strip() else ""
     return (
-        f"You are {agent.name}, who writes scripts to be narrated aloud in {_name(language)}."
+        f"You are {agent.name}, who writes scripts to be narrated aloud in {language} (BCP-47)."
         f"{instructions}\n\n"
         "Answer with the words to be spoken and nothing else: no heading, no list, no Markdown, "
         "no stage direction, no speaker's name, no emoji, no link, no comment on your work. "
@@ -130,8 +127,3 @@ def _system(agent: AgentConfig, language: str) -> str:
 def _quoted(tag: str, text: str) -> str:
     """Material between tags that the material itself cannot close."""
     return f"<{tag}>\n{text.replace('</', '< /')}\n</{tag}>"
-
-
-@cache
-def _name(language: str) -> str:
-    return f"{langcodes.Language.get(language).display_name('en')} ({language})"

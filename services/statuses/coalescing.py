@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 INTERVAL: Final = 1.0
 """Seconds; Firestore's sustained rate to one document is about one write a second."""
 
+MOST_WAITING: Final = 500
+"""Jobs of one batch; a step that is faster than the store waits for it here."""
+
 log = logger()
 
 
@@ -48,9 +51,12 @@ class CoalescingStatusStore:
         weakref.finalize(self, self._closed.set)
 
     def merge_jobs(self, batch_id: str, patches: Mapping[str, Patch]) -> None:
-        """See StatusStore; stored by the next write."""
+        """See StatusStore; stored by the next write, at once where many wait already."""
         with self._lock:
             self._put_behind(batch_id, patches)
+            many = len(self._pending[batch_id]) >= MOST_WAITING
+        if many:
+            self.flush_if_possible()
 
     def flush(self) -> None:
         """See StatusStore."""
@@ -64,6 +70,13 @@ class CoalescingStatusStore:
                     self._put_back(taken)
                     raise
                 del taken[batch_id]
+
+    def flush_if_possible(self) -> None:
+        """Flush, or leave it to the next write where the store is away."""
+        try:
+            self.flush()
+        except ServiceError as error:
+            log.warning("progress waits for the status store", error=error.message)
 
     def _put_behind(self, batch_id: str, patches: Mapping[str, Patch]) -> None:
         waiting = self._pending.setdefault(batch_id, {})
@@ -82,8 +95,10 @@ class CoalescingStatusStore:
         """See StatusStore."""
         self._closed.set()
         self._thread.join()
-        self.flush()
-        self._store.close()
+        try:
+            self.flush()
+        finally:
+            self._store.close()
 
     def accept(
         self, batch_id: str, request: BatchRequest, *, run_id: str, resume: bool
@@ -124,8 +139,5 @@ def _write_on(
         store = reference()
         if store is None:
             return
-        try:
-            store.flush()
-        except ServiceError as error:
-            log.warning("progress waits for the status store", error=error.message)
+        store.flush_if_possible()
         del store

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS: Final = 30.0
 """How long a writer waits for another process's transaction."""
+TURNS: Final = 100
+"""How often it lets others go first when it opens a new file."""
 PAGE: Final = 500
 """Job documents read at a time; the database is free for others in between."""
 
@@ -31,9 +33,9 @@ SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS batches (
     batch_id TEXT PRIMARY KEY,
     doc TEXT NOT NULL,
-    owner TEXT GENERATED ALWAYS AS (doc ->> 'owner') VIRTUAL,
-    status TEXT GENERATED ALWAYS AS (doc ->> 'status') VIRTUAL,
-    created_at TEXT GENERATED ALWAYS AS (doc ->> 'created_at') VIRTUAL
+    owner TEXT GENERATED ALWAYS AS (json_extract(doc, '$.owner')) VIRTUAL,
+    status TEXT GENERATED ALWAYS AS (json_extract(doc, '$.status')) VIRTUAL,
+    created_at TEXT GENERATED ALWAYS AS (json_extract(doc, '$.created_at')) VIRTUAL
 );
 CREATE INDEX IF NOT EXISTS batches_newest ON batches (created_at, batch_id);
 CREATE TABLE IF NOT EXISTS jobs (
@@ -54,6 +56,13 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_by_id ON jobs (batch_id, job_id);
 """
 
+# All patches of a flush in one statement each: sqlite3 lets go of the interpreter's
+# lock at every statement, and among busy threads waits long to have it back.
+MERGE: Final = """
+WITH patch AS MATERIALIZED (SELECT key, value FROM json_each(:patches))
+UPDATE jobs SET doc = json_patch(jobs.doc, patch.value) FROM patch
+WHERE jobs.batch_id = :batch AND jobs.job_id = patch.key
+"""
 # Counts are derived from the items in the transaction that changes them, so
 # that they are absolute, and reading a batch of 10,000 jobs sums integers.
 COUNT: Final = """
@@ -61,16 +70,16 @@ UPDATE jobs SET
     (scripts, adaptations, completed, failed, audio_seconds, audio_bytes, characters) = (
     SELECT
         count(DISTINCT iif(
-            value ->> 'status' = 'completed' OR value ->> 'stage' <> 'generate',
+            json_extract(value, '$.status') = 'completed' OR json_extract(value, '$.stage') IS NOT NULL,
             substr(key, 1, instr(key, '.')), NULL)),
-        total(value ->> 'status' = 'completed' OR value ->> 'stage' = 'narrate'),
-        total(value ->> 'status' = 'completed'),
-        total(value ->> 'status' = 'failed'),
-        total(value ->> 'audio_seconds'),
-        total(value ->> 'audio_bytes'),
-        total(value ->> 'characters')
+        total(json_extract(value, '$.status') = 'completed' OR json_extract(value, '$.stage') = 'narrate'),
+        total(json_extract(value, '$.status') = 'completed'),
+        total(json_extract(value, '$.status') = 'failed'),
+        total(json_extract(value, '$.audio_seconds')),
+        total(json_extract(value, '$.audio_bytes')),
+        total(json_extract(value, '$.characters'))
     FROM json_each(doc, '$.items'))
-WHERE batch_id = :batch AND job_id = :job
+WHERE batch_id = :batch AND job_id IN (SELECT key FROM json_each(:patches))
 """
 
 SUMS: Final = """
@@ -103,7 +112,7 @@ class SqliteStatusStore:
             )
             weakref.finalize(self, self._db.close)
             self._db.create_function("fold", 1, _fold, deterministic=True)
-            self._db.execute("PRAGMA journal_mode = WAL")
+            _turn_to_wal(self._db)
             # WAL keeps the file consistent; only a power cut could lose the last commits.
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(SCHEMA)
@@ -152,12 +161,10 @@ class SqliteStatusStore:
 
     def merge_jobs(self, batch_id: str, patches: Mapping[str, Patch]) -> None:
         """See StatusStore; all patches are merged in one transaction."""
+        values = {"batch": batch_id, "patches": _dump(patches)}
         with self._transaction() as db:
-            db.executemany(
-                "UPDATE jobs SET doc = json_patch(doc, ?) WHERE batch_id = ? AND job_id = ?",
-                ((_dump(patch), batch_id, job_id) for job_id, patch in patches.items()),
-            )
-            db.executemany(COUNT, ({"batch": batch_id, "job": job_id} for job_id in patches))
+            db.execute(MERGE, values)
+            db.execute(COUNT, values)
 
     def flush(self) -> None:
         """Nothing waits here: a merge returns when it is stored."""
@@ -194,7 +201,9 @@ class SqliteStatusStore:
     def cancel_requested(self, batch_id: str) -> bool:
         """See StatusStore."""
         with self._read() as db:
-            query = "SELECT doc ->> 'cancel_requested_at' FROM batches WHERE batch_id = ?"
+            query = (
+                "SELECT json_extract(doc, '$.cancel_requested_at') FROM batches WHERE batch_id = ?"
+            )
             row = db.execute(query, (batch_id,)).fetchone()
             return bool(row and row[0])
 
@@ -238,7 +247,7 @@ class SqliteStatusStore:
         if query.text:
             conditions.append(
                 "(instr(batch_id, ?) OR EXISTS (SELECT 1 FROM jobs"
-                " WHERE jobs.batch_id = batches.batch_id AND instr(fold(jobs.doc ->> 'title'), ?)))"
+                " WHERE jobs.batch_id = batches.batch_id AND instr(fold(json_extract(jobs.doc, '$.title')), ?)))"
             )
             values += [_fold(query.text)] * 2
         with self._read() as db:
@@ -266,6 +275,21 @@ class SqliteStatusStore:
         with self._lock, _unavailable(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
+
+
+def _turn_to_wal(db: sqlite3.Connection) -> None:
+    """SQLite itself does not wait where several processes turn a new file to WAL at once."""
+    for _ in range(TURNS):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            db.execute("BEGIN IMMEDIATE")  # this does wait, up to BUSY_SECONDS
+            db.execute("ROLLBACK")
+        else:
+            return
+    raise sqlite3.OperationalError("others keep it from being opened")
 
 
 @contextmanager
