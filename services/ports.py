@@ -163,8 +163,8 @@ class StatusStore(Protocol):
 
         From nothing or `queued` to `running`. The same run_id again is
         accepted again: a delivery may be retried. Another run_id is accepted
-        with `resume`, and a duplicate without. An empty run_id leaves a new
-        batch `queued`.
+        with `resume`, and a duplicate without. An empty run_id leaves the batch
+        `queued`, for the next run to take up.
 
         Raises:
             ServiceError: where the store is away; nothing is then accepted.

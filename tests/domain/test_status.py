@@ -119,6 +119,26 @@ def test_progress_of_different_items_commutes(records: list[tuple[Item, str]], r
     assert documents[0] == documents[1]
 
 
+@pytest.mark.parametrize("outcome", ["narrated", "failed", "cancelled"])
+def test_an_outcome_and_a_stage_commute(outcome: str) -> None:
+    """Whichever of them comes late, an item has the one's status and the other's stage."""
+    (of, *_) = ITEMS
+    stage, end = patch_of(script(of=of)), patch_of(STEPS[outcome](of))
+    document: Any = merge(merge({}, stage), end)
+    assert merge(merge({}, end), stage) == document
+    ended: Any = merge({}, end)
+    assert status.item_status(document["items"][of.name]) == status.item_status(
+        ended["items"][of.name]
+    )
+
+
+def test_an_item_without_an_outcome_is_running_or_queued() -> None:
+    """It is queued until something is recorded of it."""
+    assert status.item_status({}) == "queued"
+    assert status.item_status({"stage": "adapt"}) == "running"
+    assert status.item_status({"stage": "narrate", "status": "failed"}) == "failed"
+
+
 def test_a_master_script_moves_all_its_items_on() -> None:
     """Once it is written, each language waits to be adapted."""
     generated = generated_script(languages=("pt-BR", "en-US"))

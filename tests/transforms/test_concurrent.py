@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms import combiners
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from domain.work import CANCELLED, Failure, GeneratedScript, Item, Script
@@ -103,7 +104,7 @@ def test_elements_are_handled_at_once(watching: OncePerProcess[CancelWatch]) -> 
     """Fifty calls that end only together do end: they are under way at the same time."""
     Shout.together["fifty"] = threading.Barrier(50)
     pipeline, out = run(Shout(watching, max_in_flight=50), titled(*["fifty"] * 50))
-    assert_that(out.main | beam.combiners.Count.Globally(), equal_to([100]))
+    assert_that(out.main | combiners.Count.Globally(), equal_to([100]))
     pipeline.run()
 
 
@@ -140,7 +141,7 @@ def test_windows_and_timestamps_are_kept(watching: OncePerProcess[CancelWatch]) 
     """An output is in the window of its own element, whichever element it came out beside."""
     scripts = [script(text=str(second), of=item()) for second in (1, 2, 61, 62, 121)]
     pipeline, out = run(Shout(watching, max_in_flight=5), scripts, FixedWindows(60))
-    per_window = out.main | beam.combiners.Count.Globally().without_defaults()
+    per_window = out.main | combiners.Count.Globally().without_defaults()
     assert_that(per_window, equal_to([4, 4, 2]))
     pipeline.run()
 
@@ -172,6 +173,6 @@ def test_output_types_are_those_of_handle(watching: OncePerProcess[CancelWatch])
     from transforms.generate import GenerateScript
 
     factory: Any = lambda: None  # noqa: E731 - nothing is connected here
-    hints = GenerateScript(factory, factory, watching, 1).get_type_hints()
+    hints = GenerateScript(factory, factory, watching, 1).default_type_hints()
     assert hints.simple_output_type("GenerateScript") is GeneratedScript
     assert dict(hints.tagged_output_types()) == {FAILED: Failure}

@@ -25,8 +25,12 @@ def alive(name: str) -> list[threading.Thread]:
 def test_tasks_that_wait_for_each_other_run_at_once() -> None:
     """A hundred tasks that end only together do end."""
     threads, together = Threads(100, "together"), threading.Barrier(101)
+
+    def task() -> None:
+        together.wait(PATIENCE)
+
     for _ in range(100):
-        threads.submit(lambda: together.wait(PATIENCE) and None)
+        threads.submit(task)
     together.wait(PATIENCE)
 
 
