@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 
 from benchmarks import simulated
 
@@ -14,28 +15,42 @@ TITLES = 10
 GENERATION, ADAPTATION, NARRATION = 0.6, 0.3, 0.3
 """Seconds a simulated call takes."""
 BOUND = GENERATION + ADAPTATION + NARRATION
-"""No schedule is faster: one script is written, adapted and spoken in turn."""
+"""Seconds; no schedule is faster, since a script is written, adapted and spoken in turn."""
+SCRIPTS = TITLES * simulated.VARIATIONS
+SEQUENTIAL = SCRIPTS * (
+    GENERATION + (len(simulated.LANGUAGES) - 1) * ADAPTATION + len(simulated.LANGUAGES) * NARRATION
+)
+"""Seconds of all calls one after the other."""
 
 
 def main() -> None:
-    """Print the run's time as a ratio to the bound; the last line is JSON."""
-    started = time.perf_counter()
-    simulated.run_batch(1)
-    startup = time.perf_counter() - started
-    started = time.perf_counter()
-    simulated.run_batch(TITLES, generation=GENERATION, adaptation=ADAPTATION, narration=NARRATION)
-    seconds = time.perf_counter() - started
-    sequential = TITLES * simulated.VARIATIONS * (GENERATION + 2 * ADAPTATION + 3 * NARRATION)
-    print(f"start-up, a first batch without latency: {startup:.2f} s")
-    print(
-        f"10 × 3 × 3 in {seconds:.2f} s; critical path {BOUND:.1f} s, in sequence {sequential:.0f} s"
+    """Print the batch's time as a ratio to the bound; the last line is JSON.
+
+    The time is the batch's own, from `started_at`, when it was accepted, to
+    `completed_at`, when its manifest was stored. What the runner takes to
+    build and start the graph before is start-up.
+    """
+    begun = time.perf_counter()
+    batch = simulated.run_batch(
+        TITLES, generation=GENERATION, adaptation=ADAPTATION, narration=NARRATION
     )
+    total = time.perf_counter() - begun
+    started, completed = (
+        datetime.fromisoformat(str(batch[name])) for name in ("started_at", "completed_at")
+    )
+    seconds = (completed - started).total_seconds()
+    print(
+        f"{TITLES} × {simulated.VARIATIONS} × {len(simulated.LANGUAGES)} in {seconds:.2f} s: "
+        f"{seconds / BOUND:.2f} × the critical path of {BOUND:.1f} s, "
+        f"{SEQUENTIAL / seconds:.0f} × faster than in sequence ({SEQUENTIAL:.0f} s)"
+    )
+    print(f"start-up: {total - seconds:.2f} s to build and start the graph")
     figures = {
         "ratio": round(seconds / BOUND, 3),
         "seconds": round(seconds, 3),
         "bound_seconds": BOUND,
-        "startup_seconds": round(startup, 3),
-        "times_faster_than_sequential": round(sequential / seconds, 1),
+        "startup_seconds": round(total - seconds, 3),
+        "sequential_seconds": round(SEQUENTIAL, 1),
     }
     print(json.dumps(figures))
 

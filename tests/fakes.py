@@ -9,7 +9,7 @@ from services.errors import Unavailable
 from services.statuses.sqlite import SqliteStatusStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from domain.status import BatchDoc, Patch
@@ -24,6 +24,7 @@ class UnsteadyStatusStore(SqliteStatusStore):
         asked: how often somebody asked for a wish to stop.
         read: batches whose documents were asked for, in order.
         tried: set when a merge of jobs comes, whether it succeeds or not.
+        meanwhile: is called while a merge of jobs is under way.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,10 +34,12 @@ class UnsteadyStatusStore(SqliteStatusStore):
         self.asked = 0
         self.read: list[str] = []
         self.tried = threading.Event()
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def merge_jobs(self, batch_id: str, patches: Mapping[str, Patch]) -> None:
         """See StatusStore."""
         try:
+            self.meanwhile()
             self._reach(batch_id)
             super().merge_jobs(batch_id, patches)
             self.writes.append((batch_id, dict(patches)))

@@ -66,8 +66,8 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
 
     A ServiceError of `handle` makes the element's items Failures with the
     error's code. Any other exception does so too, with code `internal`, and is
-    logged with its traceback: a streaming runner would retry its bundle for
-    ever. Items of a batch that somebody cancels fail unasked.
+    logged once with its traceback: a streaming runner would retry its bundle
+    for ever. Items of a batch that somebody cancels fail unasked.
 
     Output:  Out      main: what `handle` returned, windows and timestamps kept.
              Failure  FAILED: one for each item of an element that failed.
@@ -98,6 +98,7 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
         """Take part in the process's threads."""
         self._threads = self._connect_threads()
         self._watch = self._connect_watch()
+        self._faults: set[Any] = set()
 
     def start_bundle(self) -> None:
         """Begin anew: what a failed bundle left behind goes to its own queue."""
@@ -142,10 +143,22 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
                 outputs = list(self.handle(windowed.value))
         except ServiceError as error:
             failure = error
-        except Exception as error:
-            log.exception("unexpected error", stage=self.stage, item=_name(self, windowed.value))
+        except Exception as error:  # noqa: BLE001 - becomes a failure with code internal
+            self._log_once(error, windowed.value)
             failure = ServiceError(f"{type(error).__name__}: {error}")
         done.put(_Handled(windowed, outputs, failure))
+
+    def _log_once(self, error: Exception, element: In) -> None:
+        """A fault is logged with its traceback where it first shows; it may hit every element."""
+        trace = error.__traceback__
+        while trace and trace.tb_next:
+            trace = trace.tb_next
+        fault = (type(error), trace and (trace.tb_frame.f_code, trace.tb_lineno))
+        if fault not in self._faults:
+            self._faults.add(fault)
+            item = next(iter(self.items(element)))
+            name = f"{item.job.batch_id}/{item.job.job_id}/{item.name}"
+            log.error("unexpected error", stage=self.stage, item=name, exc_info=error)
 
     def _emit(self, handled: _Handled) -> Iterator[Any]:
         self._in_flight -= 1
@@ -164,8 +177,3 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
         """The types of `handle`, and of the failures."""
         hints = (IOTypeHints.from_callable(self.handle) or IOTypeHints.empty()).strip_iterable()
         return hints.with_output_types(hints.simple_output_type(type(self)), failed=Failure)
-
-
-def _name(step: "ConcurrentDoFn[Any, Any]", element: Any) -> str:
-    item = next(iter(step.items(element)))
-    return f"{item.job.batch_id}/{item.job.job_id}/{item.name}"

@@ -99,6 +99,21 @@ def test_merges_outlast_a_store_that_is_away(
     ]
 
 
+def test_what_comes_during_a_failed_write_goes_behind_it(
+    coalescing: CoalescingStatusStore, store: UnsteadyStatusStore
+) -> None:
+    """The newer value of a field is the one that stays."""
+    store.away.add("cafe")
+    store.meanwhile = lambda: coalescing.merge_jobs("cafe", {"0001-um": {"status": "completed"}})
+    coalescing.merge_jobs("cafe", {"0001-um": {"status": "running", "a": 1}})
+    with pytest.raises(Unavailable):
+        coalescing.flush()
+    store.meanwhile = lambda: None
+    store.away.clear()
+    coalescing.flush()
+    assert store.writes == [("cafe", {"0001-um": {"status": "completed", "a": 1}})]
+
+
 def test_many_jobs_do_not_wait(tmp_path: Path) -> None:
     """Once 500 jobs of a batch wait they are written, or kept where the store is away."""
     store = UnsteadyStatusStore(tmp_path / "status.db")
