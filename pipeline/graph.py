@@ -1,7 +1,7 @@
 """The graph: from batch requests to narrations, with every failure an element."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,12 +15,13 @@ from services.ports import ArtifactStore, StatusStore, TextModel, Voice
 from transforms import close, expand
 from transforms.accept import AcceptBatches
 from transforms.adapt import AdaptScript
-from transforms.concurrent import FAILED, OncePerProcess
+from transforms.concurrent import FAILED, Concurrency, OncePerProcess
 from transforms.generate import GenerateScript
 from transforms.narrate import NarrateScript
 from transforms.parse import REJECTED, ParseRequests
 from transforms.record import JobKey, JobMarks, RecordItems
 from transforms.reject import KeepRejected
+from transforms.threads import Threads
 
 DEFAULT_MAX_IN_FLIGHT = 100
 
@@ -71,8 +72,12 @@ class NarrateBatches(beam.PTransform[Any, Any]):
         writer, voice = OncePerProcess(make.writer), OncePerProcess(make.voice)
         artifacts, statuses = OncePerProcess(make.artifacts), OncePerProcess(make.statuses)
         agents = OncePerProcess(partial(_agents, statuses))
-        watch = OncePerProcess(partial(_watch, statuses))
-        slow = (watch, make.max_in_flight)
+        slow = Concurrency(
+            threads=OncePerProcess(partial(Threads, 3 * make.max_in_flight, "roteiro")),
+            watch=OncePerProcess(partial(_watch, statuses)),
+            max_in_flight=make.max_in_flight,
+        )
+        speaking = replace(slow, max_in_flight=make.max_narrations or make.max_in_flight)
 
         submissions = messages | "Parse requests" >> ParseRequests(make.languages)
         batches = submissions.submissions | "Accept batches" >> AcceptBatches(statuses, artifacts)
@@ -86,20 +91,16 @@ class NarrateBatches(beam.PTransform[Any, Any]):
             | "Expand scripts" >> beam.FlatMap(expand.script_tasks).with_output_types(ScriptTask)
             | "Reshuffle" >> beam.Reshuffle()
             | "Generate scripts"
-            >> beam.ParDo(GenerateScript(writer, agents, *slow)).with_outputs(
-                FAILED, main="scripts"
-            )
+            >> beam.ParDo(GenerateScript(writer, agents, slow)).with_outputs(FAILED, main="scripts")
         )
         adapted = (
             generated.scripts
             | "Expand languages" >> beam.FlatMap(expand.by_language).with_output_types(Script)
             | "Adapt scripts"
-            >> beam.ParDo(AdaptScript(writer, agents, *slow)).with_outputs(FAILED, main="scripts")
+            >> beam.ParDo(AdaptScript(writer, agents, slow)).with_outputs(FAILED, main="scripts")
         )
         narrated = adapted.scripts | "Narrate scripts" >> beam.ParDo(
-            NarrateScript(
-                voice, artifacts, agents, watch, make.max_narrations or make.max_in_flight
-            )
+            NarrateScript(voice, artifacts, agents, speaking)
         ).with_outputs(FAILED, main="narrations")
         counted = {
             "generated": generated.scripts,

@@ -1,7 +1,9 @@
 """Concurrency inside the bundle: slow remote calls overlap, whatever the runner."""
 
 import abc
+import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Final, Generic, TypeVar
@@ -21,6 +23,10 @@ from transforms.threads import Threads
 
 FAILED: Final = "failed"
 """Tag of the output that holds Failures."""
+
+GATHER: Final = 0.001
+"""Seconds. Where elements are finished in quick succession, taking them a few at a time spares
+two threads from handing the interpreter's lock to and fro; for a slow call it is nothing."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -56,6 +62,21 @@ class _Handled:
         self.error = error
 
 
+@dataclass(frozen=True)
+class Concurrency:
+    """What the slow steps of a process run on.
+
+    Attributes:
+        threads: makes the threads that all of them share.
+        watch: makes the CancelWatch.
+        max_in_flight: elements of one bundle that a step handles at once.
+    """
+
+    threads: OncePerProcess[Threads]
+    watch: OncePerProcess[CancelWatch]
+    max_in_flight: int
+
+
 class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
     """Handles many elements of a bundle at once, each in a thread of its own.
 
@@ -73,16 +94,13 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
              Failure  FAILED: one for each item of an element that failed.
 
     Args:
-        watch: makes the process's CancelWatch; called in setup.
-        max_in_flight: calls under way at once, in one process.
+        concurrency: what it runs on; connected in setup.
     """
 
     stage: ClassVar[Stage]
 
-    def __init__(self, watch: OncePerProcess[CancelWatch], max_in_flight: int) -> None:
-        self._connect_watch = watch
-        self._max_in_flight = max_in_flight
-        self._connect_threads = OncePerProcess(partial(Threads, max_in_flight, self.stage))
+    def __init__(self, concurrency: Concurrency) -> None:
+        self._concurrency = concurrency
         self._finished = Metrics.counter("roteiro", f"{self.stage}_finished")
         self._failed = Metrics.counter("roteiro", f"{self.stage}_failed")
 
@@ -96,8 +114,8 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
 
     def setup(self) -> None:
         """Take part in the process's threads."""
-        self._threads = self._connect_threads()
-        self._watch = self._connect_watch()
+        self._threads = self._concurrency.threads()
+        self._watch = self._concurrency.watch()
         self._faults: set[Any] = set()
 
     def start_bundle(self) -> None:
@@ -112,25 +130,33 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
         window: Any = beam.DoFn.WindowParam,
     ) -> Iterator[Any]:
         """Hand the element over; emit what has been finished since."""
-        if self._in_flight == self._max_in_flight:
-            yield from self._next()
+        if self._in_flight == self._concurrency.max_in_flight:
+            yield from self._wait()
         self._in_flight += 1
         windowed = WindowedValue(element, timestamp, (window,))
         self._threads.submit(partial(self._run, windowed, self._done))
+        yield from self._emit_finished()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Emit the rest in order of completion."""
+        while self._in_flight:
+            yield from self._wait()
+
+    def _wait(self) -> Iterator[Any]:
+        """Emit what is finished next, and what is finished at about the same time."""
+        handled = self._done.get()
+        if self._in_flight > 1:
+            time.sleep(GATHER)
+        yield from self._emit(handled)
+        yield from self._emit_finished()
+
+    def _emit_finished(self) -> Iterator[Any]:
         while True:
             try:
                 handled = self._done.get_nowait()
             except Empty:
                 return
             yield from self._emit(handled)
-
-    def finish_bundle(self) -> Iterator[Any]:
-        """Emit the rest in order of completion."""
-        while self._in_flight:
-            yield from self._next()
-
-    def _next(self) -> Iterator[Any]:
-        yield from self._emit(self._done.get())
 
     def _run(self, windowed: WindowedValue, done: "SimpleQueue[_Handled]") -> None:
         outputs: list[Any] = []

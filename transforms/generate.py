@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 from domain import prompts
 from domain.work import GeneratedScript, Item, ScriptTask
 from services.agents import Agents
-from services.cancelling import CancelWatch
 from services.ports import TextModel
-from transforms.concurrent import ConcurrentDoFn, OncePerProcess
+from transforms.concurrent import Concurrency, ConcurrentDoFn, OncePerProcess
 
 
 class GenerateScript(ConcurrentDoFn[ScriptTask, GeneratedScript]):
@@ -21,7 +20,7 @@ class GenerateScript(ConcurrentDoFn[ScriptTask, GeneratedScript]):
         connect: makes the TextModel, pacing, retries and cache included; called
             in setup, because clients do not pickle.
         agents: makes the process's Agents.
-        watch, max_in_flight: see ConcurrentDoFn.
+        concurrency: what it runs on.
     """
 
     stage = "generate"
@@ -30,10 +29,9 @@ class GenerateScript(ConcurrentDoFn[ScriptTask, GeneratedScript]):
         self,
         connect: Callable[[], TextModel],
         agents: OncePerProcess[Agents],
-        watch: OncePerProcess[CancelWatch],
-        max_in_flight: int,
+        concurrency: Concurrency,
     ) -> None:
-        super().__init__(watch, max_in_flight)
+        super().__init__(concurrency)
         self._connect = connect
         self._connect_agents = agents
 

@@ -7,11 +7,10 @@ from domain import keys
 from domain.prompts import aspect_of
 from domain.work import Item, Narration, Script
 from services.agents import Agents
-from services.cancelling import CancelWatch
 from services.ports import ArtifactStore, Voice
 from services.speaking import narrate
 from services.tagging import tag
-from transforms.concurrent import ConcurrentDoFn, OncePerProcess
+from transforms.concurrent import Concurrency, ConcurrentDoFn, OncePerProcess
 
 
 class NarrateScript(ConcurrentDoFn[Script, Narration]):
@@ -24,7 +23,7 @@ class NarrateScript(ConcurrentDoFn[Script, Narration]):
     Args:
         voice, artifacts: make the Voice and the ArtifactStore; called in setup.
         agents: makes the process's Agents.
-        watch, max_in_flight: see ConcurrentDoFn.
+        concurrency: what it runs on.
     """
 
     stage = "narrate"
@@ -34,10 +33,9 @@ class NarrateScript(ConcurrentDoFn[Script, Narration]):
         voice: Callable[[], Voice],
         artifacts: Callable[[], ArtifactStore],
         agents: OncePerProcess[Agents],
-        watch: OncePerProcess[CancelWatch],
-        max_in_flight: int,
+        concurrency: Concurrency,
     ) -> None:
-        super().__init__(watch, max_in_flight)
+        super().__init__(concurrency)
         self._connect_voice = voice
         self._connect_artifacts = artifacts
         self._connect_agents = agents

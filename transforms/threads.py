@@ -1,26 +1,31 @@
 """Threads for calls that wait: as many as are needed at once, and no more awake than that."""
 
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Task: TypeAlias = Callable[[], None]
+
+TICK: Final = 0.002
+"""Seconds. Five hundred tasks a second are no small part of what one interpreter can do: while one is
+finished in every tick, more threads would only contend for its lock."""
 
 
 class Threads:
     """Up to `limit` threads that run tasks in the order they were submitted.
 
-    A thread that takes a task wakes the next one before it runs it, the one
-    that went idle last. So a hundred calls that wait have a hundred threads
-    within milliseconds, while work that never waits is done by a few: the
-    others neither contend for the interpreter's lock nor touch their stacks.
-    A ThreadPoolExecutor wakes one for each task, oldest first; at no latency
-    that costs about half of the CPU again, and a hundred stacks of memory.
+    One thread runs what it can. While tasks are waiting and none was finished
+    for a tick, more are woken, twice as many each time: a hundred calls that
+    wait have their hundred threads within eight milliseconds, while work that
+    never waits is done by one or two. docs/decisions/0003-threads.md tells why
+    this is not a ThreadPoolExecutor.
 
     Threads are daemons, so that a process can end while a call hangs. They
-    also end when nobody holds this object any more.
+    also end, once they have done what was submitted, when nobody holds this
+    object any more.
 
     Args:
         limit: tasks that run at once.
@@ -46,13 +51,18 @@ class _Crew:
         self._tasks: deque[Task] = deque()
         self._idle: list[threading.Lock] = []  # a bell for each idle thread, the latest last
         self._threads = 0
-        self._waking = False  # a thread is on its way to the next task
+        self._finished = 0  # tasks, ever
+        self._watched = False  # a foreman is there
         self._dismissed = False
 
     def submit(self, task: Task) -> None:
         with self._lock:
             self._tasks.append(task)
-            self._wake()
+            if len(self._idle) == self._threads:
+                self._wake()
+            elif not self._watched:
+                self._watched = True
+                self._start(self._watch, "foreman")
 
     def dismiss(self) -> None:
         with self._lock:
@@ -60,33 +70,45 @@ class _Crew:
             for bell in self._idle:
                 bell.release()
 
+    def _start(self, target: Callable[[], None], name: str) -> None:
+        threading.Thread(target=target, name=name, daemon=True).start()
+
     def _wake(self) -> None:
-        """See to it that a thread comes for the next task; the lock is held."""
-        if self._waking or not self._tasks:
-            return
+        """One more thread for the tasks, if there may be; the lock is held."""
         if self._idle:
-            self._waking = True
             self._idle.pop().release()
         elif self._threads < self._limit:
-            self._waking = True
             self._threads += 1
-            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+            self._start(self._work, self._name)
 
     def _work(self) -> None:
         bell = threading.Lock()
         bell.acquire()
-        woken = True
         while True:
             with self._lock:
-                if woken:
-                    self._waking = False
-                if task := self._tasks.popleft() if self._tasks else None:
-                    self._wake()
-                elif self._dismissed:
-                    return
-                else:
+                task = self._tasks.popleft() if self._tasks else None
+                if task is None:
+                    if self._dismissed:
+                        return
                     self._idle.append(bell)
-            if woken := task is None:
+            if task is None:
                 bell.acquire()
             else:
                 task()
+                self._finished += 1  # a count lost between two threads is no harm
+
+    def _watch(self) -> None:
+        """Wake more threads while tasks wait and none is finished; go when none waits."""
+        finished, more = self._finished, 1
+        while True:
+            time.sleep(TICK)
+            with self._lock:
+                if not self._tasks:
+                    self._watched = False
+                    return
+                if self._finished == finished:
+                    for _ in range(min(more, len(self._tasks))):
+                        self._wake()
+                    more *= 2
+                else:
+                    finished, more = self._finished, 1

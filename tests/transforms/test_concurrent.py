@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import apache_beam as beam
 import pytest
@@ -19,12 +19,14 @@ from services.cancelling import CancelWatch
 from services.errors import Overloaded, Refused
 from services.statuses.sqlite import SqliteStatusStore
 from tests.builders import batch_request, item, job, script
-from transforms.concurrent import FAILED, ConcurrentDoFn, OncePerProcess
+from transforms.concurrent import FAILED, Concurrency, ConcurrentDoFn, OncePerProcess
+from transforms.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+Watching: TypeAlias = "Callable[[int], Concurrency]"
 PATIENCE = 20.0
 
 
@@ -33,12 +35,16 @@ def watch(database: Path) -> CancelWatch:
 
 
 @pytest.fixture
-def watching(tmp_path: Path) -> OncePerProcess[CancelWatch]:
-    """The CancelWatch of a store that knows the batch `cafe`."""
+def watching(tmp_path: Path) -> Watching:
+    """Concurrency of a given size, with a store that knows the batch `cafe`."""
     store = SqliteStatusStore(tmp_path / "status.db")
     store.accept("cafe", batch_request(), run_id="run-1", resume=False)
     store.close()
-    return OncePerProcess(partial(watch, tmp_path / "status.db"))
+    return lambda max_in_flight: Concurrency(
+        threads=OncePerProcess(partial(Threads, max_in_flight, "test")),
+        watch=OncePerProcess(partial(watch, tmp_path / "status.db")),
+        max_in_flight=max_in_flight,
+    )
 
 
 class Shout(ConcurrentDoFn[Script, str]):
@@ -91,29 +97,27 @@ def titled(*titles: str) -> list[Script]:
     ]
 
 
-def test_outputs_of_every_element(watching: OncePerProcess[CancelWatch]) -> None:
+def test_outputs_of_every_element(watching: Watching) -> None:
     """All outputs of all elements come out, with fewer in flight than there are elements."""
-    pipeline, out = run(Shout(watching, max_in_flight=3), titled(*["a"] * 20))
+    pipeline, out = run(Shout(watching(3)), titled(*["a"] * 20))
     expected = [text for n in range(1, 21) for text in (f"TEXT {n}", f"text {n}")]
     assert_that(out.main, equal_to(expected))
     assert_that(out[FAILED], equal_to([]), label="failures")
     pipeline.run()
 
 
-def test_elements_are_handled_at_once(watching: OncePerProcess[CancelWatch]) -> None:
+def test_elements_are_handled_at_once(watching: Watching) -> None:
     """Fifty calls that end only together do end: they are under way at the same time."""
     Shout.together["fifty"] = threading.Barrier(50)
-    pipeline, out = run(Shout(watching, max_in_flight=50), titled(*["fifty"] * 50))
+    pipeline, out = run(Shout(watching(50)), titled(*["fifty"] * 50))
     assert_that(out.main | combiners.Count.Globally(), equal_to([100]))
     pipeline.run()
 
 
-def test_failures_are_elements(
-    watching: OncePerProcess[CancelWatch], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_failures_are_elements(watching: Watching, caplog: pytest.LogCaptureFixture) -> None:
     """Each error becomes a Failure with its code; an unexpected one is logged with its traceback."""
     scripts = titled("refuse", "overload", "break", "fine")
-    pipeline, out = run(Shout(watching, max_in_flight=4), scripts)
+    pipeline, out = run(Shout(watching(4)), scripts)
     expected = [
         Failure(scripts[0].item, "adapt", "refused_safety", "will not", 1),
         Failure(scripts[1].item, "adapt", "rate_limited", "too much", 5),
@@ -129,50 +133,48 @@ def test_failures_are_elements(
     assert isinstance(logged.exc_info[1], ZeroDivisionError)
 
 
-def test_an_element_fails_all_its_items(watching: OncePerProcess[CancelWatch]) -> None:
+def test_an_element_fails_all_its_items(watching: Watching) -> None:
     """One Failure comes out for each item that waited for the element."""
-    pipeline, out = run(ShoutForTwo(watching, max_in_flight=4), titled("refuse"))
+    pipeline, out = run(ShoutForTwo(watching(4)), titled("refuse"))
     languages = out[FAILED] | beam.Map(lambda failure: failure.item.language)
     assert_that(languages, equal_to(["pt-BR", "es-ES"]))
     pipeline.run()
 
 
-def test_windows_and_timestamps_are_kept(watching: OncePerProcess[CancelWatch]) -> None:
+def test_windows_and_timestamps_are_kept(watching: Watching) -> None:
     """An output is in the window of its own element, whichever element it came out beside."""
     scripts = [script(text=str(second), of=item()) for second in (1, 2, 61, 62, 121)]
-    pipeline, out = run(Shout(watching, max_in_flight=5), scripts, FixedWindows(60))
+    pipeline, out = run(Shout(watching(5)), scripts, FixedWindows(60))
     per_window = out.main | combiners.Count.Globally().without_defaults()
     assert_that(per_window, equal_to([4, 4, 2]))
     pipeline.run()
 
 
-def test_a_cancelled_batch_makes_no_call(
-    watching: OncePerProcess[CancelWatch], tmp_path: Path
-) -> None:
+def test_a_cancelled_batch_makes_no_call(watching: Watching, tmp_path: Path) -> None:
     """Once its batch is to stop, an element fails as cancelled without being handled."""
     store = SqliteStatusStore(tmp_path / "status.db")
     store.merge_batch("cafe", {"cancel_requested_at": "2026-01-01T00:00:00.000+00:00"})
     store.close()
-    pipeline, out = run(Shout(watching, max_in_flight=2), titled("break", "fine"))
+    pipeline, out = run(Shout(watching(2)), titled("break", "fine"))
     codes = out[FAILED] | beam.Map(lambda failure: (failure.code, failure.attempts))
     assert_that(codes, equal_to([(CANCELLED, 0), (CANCELLED, 0)]))
     assert_that(out.main, equal_to([]), label="none")
     pipeline.run()
 
 
-def test_finished_and_failed_are_counted(watching: OncePerProcess[CancelWatch]) -> None:
+def test_finished_and_failed_are_counted(watching: Watching) -> None:
     """Beam's counters tell the elements that a step finished and those it failed."""
-    pipeline, _ = run(Shout(watching, max_in_flight=4), titled("refuse", "fine", "fine"))
+    pipeline, _ = run(Shout(watching(4)), titled("refuse", "fine", "fine"))
     counters = pipeline.run().metrics().query()["counters"]
     counted = {counter.key.metric.name: counter.committed for counter in counters}
     assert (counted["adapt_finished"], counted["adapt_failed"]) == (2, 1)
 
 
-def test_output_types_are_those_of_handle(watching: OncePerProcess[CancelWatch]) -> None:
+def test_output_types_are_those_of_handle(watching: Watching) -> None:
     """Beam knows the type of the main output and that the other one holds Failures."""
     from transforms.generate import GenerateScript
 
     factory: Any = lambda: None  # noqa: E731 - nothing is connected here
-    hints = GenerateScript(factory, factory, watching, 1).default_type_hints()
+    hints = GenerateScript(factory, factory, watching(1)).default_type_hints()
     assert hints.simple_output_type("GenerateScript") is GeneratedScript
     assert dict(hints.tagged_output_types()) == {FAILED: Failure}
