@@ -124,21 +124,22 @@ def merge(document: Any, patch: Any) -> Any:
     return merged
 
 
-def combine(first: Patch, second: Patch) -> Patch:
-    """One patch that does what the two do one after the other; nulls are kept.
+def absorb(first: Patch, second: Patch) -> Patch:
+    """Make the first patch do what the two do one after the other; nulls are kept.
+
+    The first is changed and returned; objects of the second become part of it.
 
     But for an object that follows a null or a value under the same name: no
     merge patch can say that what the document held there is to go first. The
     fields of such an object must all be written every time, as ItemError's are.
     """
-    combined = dict(first)
     for key, value in second.items():
-        earlier = combined.get(key)
+        earlier = first.get(key)
         if isinstance(value, dict) and isinstance(earlier, dict):
-            combined[key] = combine(earlier, value)
+            absorb(earlier, value)
         else:
-            combined[key] = value
-    return combined
+            first[key] = value
+    return first
 
 
 def timestamp(moment: datetime) -> str:

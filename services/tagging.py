@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 from typing import Any, Final
 
 import langcodes
@@ -29,12 +30,20 @@ def tag(mp3: bytes, *, title: str, album: str, language: str, comment: str) -> b
     frames.add(_id3.TALB(encoding=utf8, text=[album]))
     frames.add(_id3.TLAN(encoding=utf8, text=[code]))
     frames.add(_id3.COMM(encoding=utf8, lang=code, desc="", text=[comment]))
+    head = io.BytesIO()
+    frames.save(head, v1=0, v2_version=4, padding=lambda _: 0)
+    return head.getvalue() + _untagged(mp3)
+
+
+def _untagged(mp3: bytes) -> bytes:
+    if not (mp3.startswith(b"ID3") or mp3[-128:].startswith(b"TAG")):
+        return mp3
     file = io.BytesIO(mp3)
-    _id3.ID3().delete(file)  # or the room of an older tag would be left as padding
-    frames.save(file, v1=0, v2_version=4, padding=lambda _: 0)
+    _id3.ID3().delete(file)
     return file.getvalue()
 
 
+@lru_cache(maxsize=256)
 def three_letters(language: str) -> str:
     """ISO 639-2: pt-BR → por; `und` where the language has no such code."""
     try:

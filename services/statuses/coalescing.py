@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from domain.status import combine
+from domain.status import absorb
 from services.errors import ServiceError
 from services.logs import logger
 
@@ -51,7 +51,10 @@ class CoalescingStatusStore:
         weakref.finalize(self, self._closed.set)
 
     def merge_jobs(self, batch_id: str, patches: Mapping[str, Patch]) -> None:
-        """See StatusStore; stored by the next write, at once where many wait already."""
+        """See StatusStore; stored by the next write, at once where many wait already.
+
+        The patches are the store's from now on.
+        """
         with self._lock:
             self._put_behind(batch_id, patches)
             many = len(self._pending[batch_id]) >= MOST_WAITING
@@ -82,7 +85,7 @@ class CoalescingStatusStore:
         waiting = self._pending.setdefault(batch_id, {})
         for job_id, patch in patches.items():
             earlier = waiting.get(job_id)
-            waiting[job_id] = combine(earlier, patch) if earlier else patch
+            waiting[job_id] = absorb(earlier, patch) if earlier else patch
 
     def _put_back(self, taken: dict[str, dict[str, Patch]]) -> None:
         """What could not be stored goes before what has come since."""

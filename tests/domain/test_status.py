@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from domain import status
 from domain.request import AgentConfig
-from domain.status import combine, item_patches, merge, percentage
+from domain.status import absorb, item_patches, merge, percentage
 from domain.work import CANCELLED, Item, Progress
 from tests.builders import batch_request, failure, generated_script, item, job, narration, script
 
@@ -76,7 +77,7 @@ PATCHES = SHAPES.flatmap(
 def test_a_combined_patch_does_what_both_do(patches: tuple[Any, Any, Any]) -> None:
     """Where an object stands in one it stands in all, and one merge is as good as two."""
     document, first, second = patches
-    assert merge(document, combine(first, second)) == merge(merge(document, first), second)
+    assert merge(document, absorb(deepcopy(first), second)) == merge(merge(document, first), second)
 
 
 ITEMS = [item(language, variation) for language in ("pt-BR", "en-US") for variation in (1, 2)]
@@ -100,7 +101,7 @@ def test_progress_can_be_combined_however_it_comes(records: list[tuple[Item, str
     combined: status.Patch = {}
     for of, step in records:
         patch = patch_of(STEPS[step](of))
-        document, combined = merge(document, patch), combine(combined, patch)
+        document, combined = merge(document, patch), absorb(combined, patch)
     assert merge({"items": {}}, combined) == document
 
 
