@@ -12,7 +12,7 @@ from domain.work import Message, Script, ScriptTask
 from services.agents import Agents
 from services.cancelling import CancelWatch
 from services.ports import ArtifactStore, StatusStore, TextModel, Voice
-from transforms import close, expand
+from transforms import close, coders, expand
 from transforms.accept import AcceptBatches
 from transforms.adapt import AdaptScript
 from transforms.concurrent import FAILED, Concurrency, OncePerProcess
@@ -68,6 +68,7 @@ class NarrateBatches(beam.PTransform[Any, Any]):
 
     def expand(self, messages: PCollection[Message]) -> Any:
         """Read it aloud."""
+        coders.register()
         make = self._services
         writer, voice = OncePerProcess(make.writer), OncePerProcess(make.voice)
         artifacts, statuses = OncePerProcess(make.artifacts), OncePerProcess(make.statuses)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.coders.typecoders import registry
 from apache_beam.testing.util import assert_that, equal_to
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain import keys
 from domain.status import new_jobs
 from domain.work import (
     CANCELLED,
     Batch,
-    GeneratedScript,
     Item,
     Message,
     Rejected,
@@ -37,9 +39,10 @@ from tests.builders import (
     script,
 )
 from tests.fake_services import sqlite
-from transforms import expand
+from transforms import coders, expand
 from transforms.accept import accept
 from transforms.close import CloseBatch, CloseJob, earlier_marks
+from transforms.coders import ScriptTaskCoder
 from transforms.concurrent import OncePerProcess
 from transforms.parse import REJECTED, ParseRequests, parse
 from transforms.record import (
@@ -350,11 +353,23 @@ def test_dead_letters_keep_bytes_and_reasons(tmp_path: Path) -> None:
 
 
 def test_elements_stay_small() -> None:
-    """No element carries the agent, whose instructions may be 20,000 characters long."""
-    import pickle
-
+    """What a shuffle holds of a script is a few words, however long its agent's instructions."""
     request = batch_request("A" * 40, languages=LANGUAGES, instructions="x" * 20_000)
     (task,) = expand.script_tasks(batch(request))
-    assert isinstance(task, ScriptTask)
-    assert len(pickle.dumps(task)) < 500
-    assert len(pickle.dumps(GeneratedScript(task, "", ""))) < 600
+    assert len(ScriptTaskCoder().encode(task)) < 200
+
+
+@given(st.text(min_size=1), st.integers(1, 20), st.lists(st.sampled_from(LANGUAGES), unique=True))
+def test_a_script_task_survives_its_coder(title: str, variation: int, languages: list[str]) -> None:
+    """Decoded, it is equal, whatever the title; equal tasks have equal bytes."""
+    title = title.encode(errors="ignore").decode()  # a request holds no half characters
+    missing = tuple(enumerate(languages, 3))
+    task = ScriptTask(job(position=7, items=40, jobs=9), variation, title, missing)
+    coder = ScriptTaskCoder()
+    assert coder.decode(coder.encode(task)) == task
+
+
+def test_the_shuffle_uses_the_coder() -> None:
+    """Beam finds the coder for the collection that is reshuffled."""
+    coders.register()
+    assert isinstance(registry.get_coder(ScriptTask), ScriptTaskCoder)
