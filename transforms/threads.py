@@ -67,8 +67,9 @@ class _Crew:
     def dismiss(self) -> None:
         with self._lock:
             self._dismissed = True
-            for bell in self._idle:
-                bell.release()
+            idle, self._idle = self._idle, []
+        for bell in idle:
+            bell.release()
 
     def _start(self, target: Callable[[], None], name: str) -> None:
         threading.Thread(target=target, name=name, daemon=True).start()
