@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 Task: TypeAlias = Callable[[], None]
 
 TICK: Final = 0.002
-"""Seconds. Five hundred tasks a second are no small part of what one interpreter can do: while one is
-finished in every tick, more threads would only contend for its lock."""
+"""Seconds. Five hundred tasks a second are no small part of what one interpreter can do: while one
+is finished in every tick, more threads would only contend for its lock."""
 
 
 class Threads:
@@ -19,7 +19,7 @@ class Threads:
 
     One thread runs what it can. While tasks are waiting and none was finished
     for a tick, more are woken, twice as many each time: a hundred calls that
-    wait have their hundred threads within eight milliseconds, while work that
+    wait have their hundred threads within seven ticks, while work that
     never waits is done by one or two. docs/decisions/0003-threads.md tells why
     this is not a ThreadPoolExecutor.
 
