@@ -204,6 +204,15 @@ class Failure:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """No more than a moment's notice: the step before is waiting for a slow call.
+
+    Steps answer it by emitting what they have finished, and pass it on. It
+    never leaves its bundle.
+    """
+
+
 Outcome: TypeAlias = Narration | Failure
 Progress: TypeAlias = GeneratedScript | Script | Outcome
 """What is worth recording of an item, at any stage."""

@@ -8,7 +8,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
-from domain.work import Message, Script, ScriptTask
+from domain.work import Message, Script, ScriptTask, Tick
 from services.agents import Agents
 from services.cancelling import CancelWatch
 from services.ports import ArtifactStore, StatusStore, TextModel, Voice
@@ -96,7 +96,8 @@ class NarrateBatches(beam.PTransform[Any, Any]):
         )
         adapted = (
             generated.scripts
-            | "Expand languages" >> beam.FlatMap(expand.by_language).with_output_types(Script)
+            | "Expand languages"
+            >> beam.FlatMap(expand.by_language).with_output_types(Script | Tick)
             | "Adapt scripts"
             >> beam.ParDo(AdaptScript(writer, agents, slow)).with_outputs(FAILED, main="scripts")
         )

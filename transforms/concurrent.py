@@ -11,11 +11,12 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.typehints import Union
 from apache_beam.typehints.decorators import IOTypeHints
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from domain.work import CANCELLED, Failure, Item, Stage
+from domain.work import CANCELLED, Failure, Item, Stage, Tick
 from services.cancelling import CancelWatch
 from services.errors import Refused, ServiceError
 from services.logs import logger
@@ -24,6 +25,8 @@ from transforms.threads import Threads
 FAILED: Final = "failed"
 """Tag of the output that holds Failures."""
 
+TICK: Final = 0.05
+"""Seconds without a finished element after which the steps behind are told."""
 GATHER: Final = 0.001
 """Seconds. Where elements are finished in quick succession, taking them a few at a time spares
 two threads from handing the interpreter's lock to and fro; for a slow call it is nothing."""
@@ -83,14 +86,15 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
     `process` hands its element to the step's threads and emits what has been
     finished since; it blocks only while `max_in_flight` elements of the bundle
     are being handled. `finish_bundle` emits the rest as it is finished, so that
-    a bundle is committed with all its outputs or not at all.
+    a bundle is committed with all its outputs or not at all. While it waits for
+    a slow call, Ticks make the steps behind it go on with what they have.
 
     A ServiceError of `handle` makes the element's items Failures with the
     error's code. Any other exception does so too, with code `internal`, and is
     logged once with its traceback: a streaming runner would retry its bundle
     for ever. Items of a batch that somebody cancels fail unasked.
 
-    Output:  Out      main: what `handle` returned, windows and timestamps kept.
+    Output:  Out      main: what `handle` returned, windows and timestamps kept; and Ticks.
              Failure  FAILED: one for each item of an element that failed.
 
     Args:
@@ -125,30 +129,45 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
 
     def process(
         self,
-        element: In,
+        element: In | Tick,
         timestamp: Any = beam.DoFn.TimestampParam,
         window: Any = beam.DoFn.WindowParam,
     ) -> Iterator[Any]:
         """Hand the element over; emit what has been finished since."""
-        if self._in_flight == self._concurrency.max_in_flight:
-            yield from self._wait()
-        self._in_flight += 1
         windowed = WindowedValue(element, timestamp, (window,))
+        if isinstance(element, Tick):
+            yield from self._emit_finished()
+            yield windowed
+            return
+        if self._in_flight == self._concurrency.max_in_flight:
+            yield from self._wait(windowed)
+        self._latest = windowed
         self._threads.submit(partial(self._run, windowed, self._done))
+        self._in_flight += 1
         yield from self._emit_finished()
 
     def finish_bundle(self) -> Iterator[Any]:
         """Emit the rest in order of completion."""
         while self._in_flight:
-            yield from self._wait()
+            yield from self._wait(self._latest)
 
-    def _wait(self) -> Iterator[Any]:
-        """Emit what is finished next, and what is finished at about the same time."""
-        handled = self._done.get()
+    def _wait(self, latest: WindowedValue) -> Iterator[Any]:
+        """Emit what is finished next, and what is finished at about the same time.
+
+        While nothing is, the steps behind must not wait too: they hear of it by a Tick.
+        """
+        while (handled := self._next()) is None:
+            yield latest.with_value(Tick())
         if self._in_flight > 1:
             time.sleep(GATHER)
         yield from self._emit(handled)
         yield from self._emit_finished()
+
+    def _next(self) -> _Handled | None:
+        try:
+            return self._done.get(timeout=TICK)
+        except Empty:
+            return None
 
     def _emit_finished(self) -> Iterator[Any]:
         while True:
@@ -159,22 +178,29 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
             yield from self._emit(handled)
 
     def _run(self, windowed: WindowedValue, done: "SimpleQueue[_Handled]") -> None:
-        outputs: list[Any] = []
-        failure: ServiceError | None = None
+        handled = _Handled(windowed, [], ServiceError("the step's thread came to an end"))
+        try:
+            handled = self._handled(windowed)
+        finally:  # or the bundle would wait for it for ever
+            done.put(handled)
+
+    def _handled(self, windowed: WindowedValue) -> _Handled:
         try:
             batch_id = next(iter(self.items(windowed.value))).job.batch_id
             if self._watch.cancelled(batch_id):
-                failure = Refused("the batch was cancelled", code=CANCELLED, attempts=0)
+                failure: ServiceError = Refused(
+                    "the batch was cancelled", code=CANCELLED, attempts=0
+                )
             else:
-                outputs = list(self.handle(windowed.value))
+                return _Handled(windowed, list(self.handle(windowed.value)), None)
         except ServiceError as error:
             failure = error
-        except Exception as error:  # noqa: BLE001 - becomes a failure with code internal
+        except BaseException as error:  # noqa: BLE001 - a failure with code internal
             self._log_once(error, windowed.value)
             failure = ServiceError(f"{type(error).__name__}: {error}")
-        done.put(_Handled(windowed, outputs, failure))
+        return _Handled(windowed, [], failure)
 
-    def _log_once(self, error: Exception, element: In) -> None:
+    def _log_once(self, error: BaseException, element: In) -> None:
         """A fault is logged with its traceback where it first shows; it may hit every element."""
         trace = error.__traceback__
         while trace and trace.tb_next:
@@ -202,4 +228,8 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
     def default_type_hints(self) -> IOTypeHints:
         """The types of `handle`, and of the failures."""
         hints = (IOTypeHints.from_callable(self.handle) or IOTypeHints.empty()).strip_iterable()
-        return hints.with_output_types(hints.simple_output_type(type(self)), failed=Failure)
+        ((taken, *_), _) = hints.input_types or ((Any,), {})
+        made = hints.simple_output_type(type(self))
+        return hints.with_input_types(Union[taken, Tick]).with_output_types(
+            Union[made, Tick], failed=Failure
+        )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from domain import keys
-from domain.work import Batch, GeneratedScript, Job, Script, ScriptTask, item_name
+from domain.work import Batch, GeneratedScript, Job, Script, ScriptTask, Tick, item_name
 
 
 def script_tasks(batch: Batch) -> Iterator[ScriptTask]:
@@ -36,6 +36,9 @@ def jobs(batch: Batch) -> Iterator[Job]:
         )
 
 
-def by_language(generated: GeneratedScript) -> Iterator[Script]:
+def by_language(generated: GeneratedScript | Tick) -> Iterator[Script | Tick]:
     """One script a language that waits for it; the text is still the master's."""
-    return generated.scripts()
+    if isinstance(generated, Tick):
+        yield generated
+    else:
+        yield from generated.scripts()

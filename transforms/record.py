@@ -8,7 +8,7 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from domain.status import Patch, item_patches
-from domain.work import CANCELLED, Failure, GeneratedScript, Job, Narration, Progress
+from domain.work import CANCELLED, Failure, GeneratedScript, Job, Narration, Progress, Tick
 from services.ports import StatusStore
 
 JobKey: TypeAlias = tuple[str, str, str]
@@ -58,7 +58,9 @@ class RecordItem(beam.DoFn):
     def start_bundle(self) -> None:
         self._marks: dict[JobKey, tuple[Job, bytearray]] = {}
 
-    def process(self, progress: Progress) -> None:
+    def process(self, progress: Progress | Tick) -> None:
+        if isinstance(progress, Tick):
+            return
         job = job_of(progress)
         patch: Patch = {"items": dict(item_patches(progress))}
         self._statuses.merge_jobs(job.batch_id, {job.job_id: patch})

@@ -61,8 +61,7 @@ class _Crew:
             if len(self._idle) == self._threads:
                 self._wake()
             elif not self._watched:
-                self._watched = True
-                self._start(self._watch, "foreman")
+                self._watched = self._started(self._watch, "foreman")
 
     def dismiss(self) -> None:
         with self._lock:
@@ -71,16 +70,27 @@ class _Crew:
         for bell in idle:
             bell.release()
 
-    def _start(self, target: Callable[[], None], name: str) -> None:
-        threading.Thread(target=target, name=name, daemon=True).start()
-
     def _wake(self) -> None:
         """One more thread for the tasks, if there may be; the lock is held."""
         if self._idle:
             self._idle.pop().release()
         elif self._threads < self._limit:
-            self._threads += 1
-            self._start(self._work, self._name)
+            self._threads += self._started(self._work, self._name)
+
+    def _started(self, target: Callable[[], None], name: str) -> bool:
+        """Start a thread; where the system has none left, the ones there are must do.
+
+        Raises:
+            RuntimeError: where there is none at all to run the task.
+        """
+        try:
+            threading.Thread(target=target, name=name, daemon=True).start()
+        except RuntimeError:
+            if not self._threads:
+                self._tasks.pop()
+                raise
+            return False
+        return True
 
     def _work(self) -> None:
         bell = threading.Lock()
@@ -110,6 +120,6 @@ class _Crew:
                 if self._finished == finished:
                     for _ in range(min(more, len(self._tasks))):
                         self._wake()
-                    more *= 2
+                    more = min(2 * more, self._limit)
                 else:
                     finished, more = self._finished, 1

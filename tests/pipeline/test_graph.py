@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,14 @@ from tests.builders import encoded, request_document
 from tests.fake_services import FakeVoice, FakeWriter, sqlite
 
 if TYPE_CHECKING:
+    from domain.prompts import Prompt
     from domain.status import BatchDoc
-    from services.ports import Speech, Utterance
+    from services.ports import Completion, Speech, Utterance
 
 LANGUAGES = ["pt-BR", "en-US", "es-ES"]
 TITLES = ["Café", "Chá", "Café"]
+PATIENCE = 20.0
+"""Seconds after which a test gives up; none waits that long where the code is right."""
 STEPS = Path(__file__).with_name("steps.txt")
 
 
@@ -197,6 +201,30 @@ def test_a_conflict_becomes_a_dead_letter(house: House) -> None:
     assert house.batch() == before
     (letter,) = house.folder.glob("dead-letters/*")
     assert json.loads(letter.read_bytes())["errors"][0]["path"] == "batch_id"
+
+
+@dataclass
+class Straggler(FakeWriter):
+    """A writer that keeps one title back until the narrations of all others are stored."""
+
+    folder: Path = Path()
+    others: int = 0
+
+    def complete(self, prompt: Prompt) -> Completion:
+        if prompt.title == "Straggler":
+            until = time.monotonic() + PATIENCE
+            while len(list(self.folder.glob("batches/*/*/*.mp3"))) < self.others:
+                if time.monotonic() > until:
+                    raise Refused("the others have not been made")
+                time.sleep(0.02)
+        return super().complete(prompt)
+
+
+def test_a_slow_call_holds_nobody_else_up(house: House) -> None:
+    """While one script is being written, all that do not need it are adapted, spoken and stored."""
+    titles = ["Straggler", *(f"Título {n}" for n in range(20))]
+    house.writer = Straggler(folder=house.folder, others=20 * len(LANGUAGES))
+    house.run(message(titles=titles, variations=1), ends=[("cafe", "completed")])
 
 
 @dataclass

@@ -12,8 +12,9 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms import combiners
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from apache_beam.typehints import Union
 
-from domain.work import CANCELLED, Failure, GeneratedScript, Item, Script
+from domain.work import CANCELLED, Failure, GeneratedScript, Item, Script, Tick
 from pipeline.options import local_bounded
 from services.cancelling import CancelWatch
 from services.errors import Overloaded, Refused
@@ -63,6 +64,8 @@ class Shout(ConcurrentDoFn[Script, str]):
                 raise ZeroDivisionError("a fault")
             case title if title in self.together:
                 self.together[title].wait(PATIENCE)
+        if script.title == "exit":
+            raise SystemExit(1)
         yield script.text.upper()
         yield script.text.lower()
 
@@ -88,7 +91,9 @@ def run(dofn: ConcurrentDoFn[Any, Any], scripts: list[Any], window: Any = None) 
             | beam.Map(lambda script: TimestampedValue(script, int(script.text)))
             | beam.WindowInto(window)
         )
-    return pipeline, read | beam.ParDo(dofn).with_outputs(FAILED, main="main")
+    out = read | beam.ParDo(dofn).with_outputs(FAILED, main="main")
+    made = out.main | "Leave out ticks" >> beam.Filter(lambda made: not isinstance(made, Tick))
+    return pipeline, {"main": made, FAILED: out[FAILED]}
 
 
 def titled(*titles: str) -> list[Script]:
@@ -101,7 +106,7 @@ def test_outputs_of_every_element(watching: Watching) -> None:
     """All outputs of all elements come out, with fewer in flight than there are elements."""
     pipeline, out = run(Shout(watching(3)), titled(*["a"] * 20))
     expected = [text for n in range(1, 21) for text in (f"TEXT {n}", f"text {n}")]
-    assert_that(out.main, equal_to(expected))
+    assert_that(out["main"], equal_to(expected))
     assert_that(out[FAILED], equal_to([]), label="failures")
     pipeline.run()
 
@@ -110,7 +115,7 @@ def test_elements_are_handled_at_once(watching: Watching) -> None:
     """Fifty calls that end only together do end: they are under way at the same time."""
     Shout.together["fifty"] = threading.Barrier(50)
     pipeline, out = run(Shout(watching(50)), titled(*["fifty"] * 50))
-    assert_that(out.main | combiners.Count.Globally(), equal_to([100]))
+    assert_that(out["main"] | combiners.Count.Globally(), equal_to([100]))
     pipeline.run()
 
 
@@ -124,13 +129,21 @@ def test_failures_are_elements(watching: Watching, caplog: pytest.LogCaptureFixt
         Failure(scripts[2].item, "adapt", "internal", "ZeroDivisionError: a fault", 1),
     ]
     assert_that(out[FAILED], equal_to(expected), label="failures")
-    assert_that(out.main, equal_to(["TEXT 4", "text 4"]))
+    assert_that(out["main"], equal_to(["TEXT 4", "text 4"]))
     with caplog.at_level(logging.ERROR, "roteiro"):
         pipeline.run()
     (logged,) = [record for record in caplog.records if record.name == "roteiro"]
     assert "v1.pt-BR" in logged.getMessage()
     assert logged.exc_info
     assert isinstance(logged.exc_info[1], ZeroDivisionError)
+
+
+def test_not_even_an_exit_loses_an_element(watching: Watching) -> None:
+    """A library that ends its thread fails its element; the bundle does not wait for ever."""
+    pipeline, out = run(Shout(watching(2)), titled("exit", "fine"))
+    assert_that(out[FAILED] | beam.Map(lambda failure: failure.code), equal_to(["internal"]))
+    assert_that(out["main"], equal_to(["TEXT 2", "text 2"]), label="main")
+    pipeline.run()
 
 
 def test_an_element_fails_all_its_items(watching: Watching) -> None:
@@ -145,7 +158,7 @@ def test_windows_and_timestamps_are_kept(watching: Watching) -> None:
     """An output is in the window of its own element, whichever element it came out beside."""
     scripts = [script(text=str(second), of=item()) for second in (1, 2, 61, 62, 121)]
     pipeline, out = run(Shout(watching(5)), scripts, FixedWindows(60))
-    per_window = out.main | combiners.Count.Globally().without_defaults()
+    per_window = out["main"] | combiners.Count.Globally().without_defaults()
     assert_that(per_window, equal_to([4, 4, 2]))
     pipeline.run()
 
@@ -158,7 +171,7 @@ def test_a_cancelled_batch_makes_no_call(watching: Watching, tmp_path: Path) -> 
     pipeline, out = run(Shout(watching(2)), titled("break", "fine"))
     codes = out[FAILED] | beam.Map(lambda failure: (failure.code, failure.attempts))
     assert_that(codes, equal_to([(CANCELLED, 0), (CANCELLED, 0)]))
-    assert_that(out.main, equal_to([]), label="none")
+    assert_that(out["main"], equal_to([]), label="none")
     pipeline.run()
 
 
@@ -176,5 +189,5 @@ def test_output_types_are_those_of_handle(watching: Watching) -> None:
 
     factory: Any = lambda: None  # noqa: E731 - nothing is connected here
     hints = GenerateScript(factory, factory, watching(1)).default_type_hints()
-    assert hints.simple_output_type("GenerateScript") is GeneratedScript
+    assert hints.simple_output_type("GenerateScript") == Union[GeneratedScript, Tick]
     assert dict(hints.tagged_output_types()) == {FAILED: Failure}

@@ -81,6 +81,44 @@ def test_every_task_runs_once(limit: int) -> None:
     assert done.empty()
 
 
+def test_where_no_more_threads_can_be_had_the_others_do_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A system that refuses a thread slows the tasks down; it does not lose any."""
+    threads, done, go = Threads(10, "few"), SimpleQueue[int](), threading.Event()
+
+    def wait() -> None:
+        go.wait(PATIENCE)
+
+    threads.submit(wait)
+    refused = threading.Event()
+
+    def refuse(_: threading.Thread) -> None:
+        refused.set()
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        for number in range(20):
+            threads.submit(lambda number=number: done.put(number))  # type: ignore[misc]
+        assert refused.is_set()
+    go.set()
+    assert sorted(done.get(timeout=PATIENCE) for _ in range(20)) == list(range(20))
+
+
+def test_where_no_thread_can_be_had_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The very first refusal is raised, because nobody would ever run the task."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads = Threads(10, "none")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            threads.submit(lambda: None)
+
+
 def test_threads_end_when_nobody_holds_them() -> None:
     """A pool that is dropped leaves no thread behind, and finishes what it was given."""
     threads, done = Threads(3, "dropped"), SimpleQueue[int]()
