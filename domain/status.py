@@ -8,7 +8,7 @@ from domain import keys
 from domain.work import CANCELLED, Failure, GeneratedScript, Narration, Progress, Script, item_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
     from domain.request import BatchRequest
@@ -171,6 +171,7 @@ def taken_up(batch: Mapping[str, Any], run_id: str, now: datetime) -> Patch:
         "started_at": batch.get("started_at") or (timestamp(now) if run_id else None),
         "completed_at": None,
         "cancel_requested_at": None,
+        "manifest_uri": None,
     }
 
 
@@ -255,9 +256,35 @@ def percentage(finished: int, total: int) -> float:
     return min(99.9, round(100 * finished / total, 1))
 
 
-def item_status(item: ItemDoc) -> Status:
+def job_status(job: JobDoc) -> Status:
+    """How a job stands: as it ended, or as its items do while its end is not yet written."""
+    if job["status"] in TERMINAL:
+        return job["status"]
+    ends = [item.get("status") for item in job["items"].values()]
+    completed, failed = ends.count("completed"), ends.count("failed")
+    if completed + failed >= job["total_items"]:
+        return final_status(completed=completed, failed=failed, cancelled=0)
+    return "running" if ends else "queued"
+
+
+def item_status(item: ItemDoc, job: JobDoc) -> Status:
     """How an item stands; of one that was never recorded, the document is empty."""
-    return item.get("status") or ("running" if item else "queued")
+    if ended := item.get("status"):
+        return ended
+    if job["status"] in TERMINAL:
+        return "cancelled"
+    return "running" if item else "queued"
+
+
+def taken_up_again(job: JobDoc, done: Collection[str]) -> Patch:
+    """What is to be made again is not yet made: all items of a job but those that are done.
+
+    Empty where there is nothing to change.
+    """
+    again = {name: None for name in job["items"] if name not in done}
+    if again or (job["status"] in TERMINAL and len(done) < job["total_items"]):
+        return {"status": "queued", "completed_at": None, "items": again}
+    return {}
 
 
 def finished_items(job: JobDoc) -> frozenset[str]:
@@ -280,7 +307,7 @@ def manifest_items(job: JobDoc, request: Mapping[str, Any]) -> Iterator[dict[str
                 "item": name,
                 "variation": variation,
                 "language": language,
-                "status": item_status(item),
+                "status": item_status(item, job),
             }
             if item.get("status") == "completed":
                 entry |= {

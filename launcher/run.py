@@ -214,7 +214,7 @@ class _Run(threading.Thread):
             outcomes = [item.get("status") for item in job["items"].values()]
             completed, failed = outcomes.count("completed"), outcomes.count("failed")
             end = _ended(completed, failed, job["total_items"], cancelled=cancelled)
-            if job["status"] != end["status"]:
+            if not job.get("completed_at"):
                 jobs[job["job_id"]] = end
         self._statuses.merge_jobs(self.batch_id, jobs)
         counts = batch["completed_items"], batch["failed_items"]

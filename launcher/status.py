@@ -96,7 +96,7 @@ def _print(console: Console, batch: BatchDoc, statuses: StatusStore, *, every_jo
     console.print(f"{told} UTC", soft_wrap=True)
     table = plain_table("Job", "Status", "Done>", "Failed>", "Title")
     for job in islice(statuses.jobs(batch_id), total if every_job else MOST_JOBS):
-        table.add_row(*_job_row(job, batch))
+        table.add_row(*_job_row(job))
     console.print(table)
     if total > MOST_JOBS and not every_job:
         console.print(f"… the first {MOST_JOBS} of {total:,}; --jobs shows all.")
@@ -104,11 +104,7 @@ def _print(console: Console, batch: BatchDoc, statuses: StatusStore, *, every_jo
         print_failures(console, statuses.jobs(batch_id))
 
 
-def _job_row(job: JobDoc, batch: BatchDoc) -> tuple[str, ...]:
+def _job_row(job: JobDoc) -> tuple[str, ...]:
     ends = [item.get("status") for item in job["items"].values()]
     done, failed = ends.count("completed"), ends.count("failed")
-    status: str = job["status"]
-    if batch["status"] == "running" and done + failed < job["total_items"]:
-        # Its own status is written at its end, or is that of an earlier run.
-        status = "running" if ends else "queued"
-    return job["job_id"], status, f"{done}/{job['total_items']}", str(failed), job["title"]
+    return job["job_id"], job["status"], f"{done}/{job['total_items']}", str(failed), job["title"]

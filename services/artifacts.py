@@ -79,22 +79,24 @@ class BeamArtifactStore:
                 raise Refused(f"{uri} is not there", code="not_found") from error
             raise _unavailable("read", uri, error) from error
 
-    def existing(self, folder: str) -> frozenset[str]:
+    def existing(self, folder: str) -> dict[str, int]:
         """See ArtifactStore."""
         place = self.uri(folder)
-        return frozenset(_remote_files(place) if _is_remote(place) else _local_files(place))
+        return dict(_remote_files(place) if _is_remote(place) else _local_files(place))
 
 
 def _is_remote(uri: str) -> bool:
     return "://" in uri
 
 
-def _local_files(folder: str) -> Iterator[str]:
+def _local_files(folder: str) -> Iterator[tuple[str, int]]:
     for place, _, names in os.walk(folder):
-        yield from (posixpath.join(place, name) for name in names)
+        for name in names:
+            path = posixpath.join(place, name)
+            yield path, os.stat(path).st_size  # noqa: PTH116 - a Path costs more than the call
 
 
-def _remote_files(folder: str) -> Iterator[str]:
+def _remote_files(folder: str) -> Iterator[tuple[str, int]]:
     # A pattern cannot quote its own signs; any character stands for them, and is checked here.
     pattern = re.sub(r"[*?\[]", "?", folder) + "/**"
     try:
@@ -103,7 +105,7 @@ def _remote_files(folder: str) -> Iterator[str]:
         raise _unavailable("list", folder, error) from error
     for entry in found.metadata_list:
         if entry.path.startswith(f"{folder}/"):
-            yield entry.path
+            yield entry.path, entry.size_in_bytes
 
 
 _PROCESS: Final = uuid.uuid4().hex[:12]

@@ -109,8 +109,8 @@ class ArtifactStore(Protocol):
         """
         ...
 
-    def existing(self, folder: str) -> frozenset[str]:
-        """The uris of all files below a folder; none where there is no such folder."""
+    def existing(self, folder: str) -> Mapping[str, int]:
+        """All files below a folder, uri → size in bytes; none where there is no such folder."""
         ...
 
 

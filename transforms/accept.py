@@ -1,6 +1,6 @@
 """Acceptance: a batch exists in the status store before its first paid call."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -34,16 +34,26 @@ def accept(
         yield TaggedOutput(REJECTED, Rejected(message, (problem,)))
     elif answer.verdict == "accepted":
         stored = artifacts.existing(keys.batch_folder(batch_id))
-        done = {
-            job["job_id"]: names for job in statuses.jobs(batch_id) if (names := _done(job, stored))
-        }
+        done, again = {}, {}
+        for job in statuses.jobs(batch_id):
+            if names := _done(job, stored):
+                done[job["job_id"]] = names
+            if patch := status.taken_up_again(job, names):
+                again[job["job_id"]] = patch
+        statuses.merge_jobs(batch_id, again)
+        statuses.flush()
         yield Batch(batch_id, message.run_id, request, done)
 
 
-def _done(job: JobDoc, stored: frozenset[str]) -> frozenset[str]:
-    """Items that an earlier run finished, and whose audio nobody has removed since."""
-    finished = status.finished_items(job)
-    return frozenset(name for name in finished if job["items"][name]["audio_uri"] in stored)
+def _done(job: JobDoc, stored: Mapping[str, int]) -> frozenset[str]:
+    """Items that an earlier run finished, and whose files are still there and whole."""
+    items = job["items"]
+    return frozenset(
+        name
+        for name in status.finished_items(job)
+        if stored.get(items[name]["audio_uri"]) == items[name]["audio_bytes"]
+        and items[name]["script_uri"] in stored
+    )
 
 
 class AcceptBatch(beam.DoFn):

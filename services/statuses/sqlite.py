@@ -75,9 +75,9 @@ UPDATE jobs SET
         total(json_extract(value, '$.status') = 'completed' OR json_extract(value, '$.stage') = 'narrate'),
         total(json_extract(value, '$.status') = 'completed'),
         total(json_extract(value, '$.status') = 'failed'),
-        total(json_extract(value, '$.audio_seconds')),
-        total(json_extract(value, '$.audio_bytes')),
-        total(json_extract(value, '$.characters'))
+        total(iif(json_extract(value, '$.status') = 'completed', json_extract(value, '$.audio_seconds'), 0)),
+        total(iif(json_extract(value, '$.status') = 'completed', json_extract(value, '$.audio_bytes'), 0)),
+        total(iif(json_extract(value, '$.status') = 'completed', json_extract(value, '$.characters'), 0))
     FROM json_each(doc, '$.items'))
 WHERE batch_id = :batch AND job_id IN (SELECT key FROM json_each(:patches))
 """
@@ -211,7 +211,8 @@ class SqliteStatusStore:
         """See StatusStore."""
         with self._read() as db:
             query = "SELECT doc FROM jobs WHERE batch_id = ? AND job_id = ?"
-            return cast("JobDoc | None", _first(db, query, batch_id, job_id))
+            stored = _first(db, query, batch_id, job_id)
+            return None if stored is None else _job(cast("JobDoc", stored))
 
     def jobs(self, batch_id: str) -> Iterator[JobDoc]:
         """See StatusStore."""
@@ -227,7 +228,7 @@ class SqliteStatusStore:
                 return
             position = rows[-1][0]
             for _, doc in rows:
-                yield json.loads(doc)
+                yield _job(json.loads(doc))
 
     def batches(self, query: BatchQuery) -> Iterator[BatchDoc]:
         """See StatusStore."""
@@ -298,6 +299,11 @@ def _unavailable() -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise Unavailable(f"the status store cannot be used: {error}") from error
+
+
+def _job(stored: JobDoc) -> JobDoc:
+    """Its own status is written at its end only; until then it stands as its items do."""
+    return {**stored, "status": status.job_status(stored)}
 
 
 def _first(db: sqlite3.Connection, query: str, *values: str) -> dict[str, Any] | None:

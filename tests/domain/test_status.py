@@ -128,16 +128,56 @@ def test_an_outcome_and_a_stage_commute(outcome: str) -> None:
     document: Any = merge(merge({}, stage), end)
     assert merge(merge({}, end), stage) == document
     ended: Any = merge({}, end)
-    assert status.item_status(document["items"][of.name]) == status.item_status(
-        ended["items"][of.name]
+    running: status.JobDoc = {"status": "queued"}
+    assert status.item_status(document["items"][of.name], running) == status.item_status(
+        ended["items"][of.name], running
     )
 
 
-def test_an_item_without_an_outcome_is_running_or_queued() -> None:
-    """It is queued until something is recorded of it."""
-    assert status.item_status({}) == "queued"
-    assert status.item_status({"stage": "adapt"}) == "running"
-    assert status.item_status({"stage": "narrate", "status": "failed"}) == "failed"
+def test_an_item_without_an_outcome_stands_as_its_job() -> None:
+    """It is queued until something is recorded of it, then running, and cancelled at the end."""
+    running: status.JobDoc = {"status": "queued"}
+    ended: status.JobDoc = {"status": "cancelled"}
+    assert status.item_status({}, running) == "queued"
+    assert status.item_status({"stage": "adapt"}, running) == "running"
+    assert status.item_status({"stage": "adapt"}, ended) == "cancelled"
+    assert status.item_status({"stage": "narrate", "status": "failed"}, ended) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("stored", "ends", "expected"),
+    [
+        ("queued", [], "queued"),
+        ("queued", ["adapt"], "running"),
+        ("queued", ["completed"], "running"),
+        ("queued", ["completed", "completed"], "completed"),
+        ("queued", ["completed", "failed"], "partial"),
+        ("queued", ["failed", "failed"], "failed"),
+        ("cancelled", ["completed"], "cancelled"),
+    ],
+)
+def test_a_job_stands_as_its_items_until_its_end(
+    stored: Any, ends: list[str], expected: str
+) -> None:
+    """Its own status is written at its end only."""
+    items: Any = {
+        f"v{n}.pt-BR": {"stage": end} if end == "adapt" else {"status": end}
+        for n, end in enumerate(ends, 1)
+    }
+    assert status.job_status({"status": stored, "total_items": 2, "items": items}) == expected
+
+
+def test_what_is_made_again_is_not_yet_made() -> None:
+    """All items but those that are done leave the document; a whole job is left alone."""
+    items: Any = {"v1.pt-BR": {"status": "completed"}, "v1.en-US": {"status": "failed"}}
+    partial: status.JobDoc = {"status": "partial", "total_items": 2, "items": items}
+    patch = status.taken_up_again(partial, {"v1.pt-BR"})
+    assert merge(partial, patch) == {
+        "status": "queued",
+        "total_items": 2,
+        "items": {"v1.pt-BR": {"status": "completed"}},
+    }
+    assert status.taken_up_again({**partial, "status": "completed"}, items) == {}
 
 
 def test_a_master_script_moves_all_its_items_on() -> None:
@@ -279,7 +319,7 @@ def test_a_batch_that_ended_goes_on_in_another_run() -> None:
     ended = merge(batch, status.ended("cancelled", "out/manifest.json", LATER))
     asked = merge(ended, {"cancel_requested_at": status.timestamp(NOW)})
     taken = merge(asked, status.taken_up(asked, "run-2", LATER))
-    assert taken == {**batch, "run_id": "run-2", "manifest_uri": "out/manifest.json"}
+    assert taken == {**batch, "run_id": "run-2"}
 
 
 def test_a_queued_batch_starts_when_it_is_taken_up() -> None:

@@ -230,7 +230,7 @@ def test_existing_files_are_those_of_a_folder(
     written = {store.write(f"{folder}/{path}", b"x") for path in ("a.txt", f"b/{name}.mp3")}
     for other in (f"{folder}2/a.txt", "batches/a.txt", "batches/cafe/a.txt", "batches/ab/a.txt"):
         store.write(other, b"x")
-    assert store.existing(folder) == written
+    assert store.existing(folder) == dict.fromkeys(written, 1)
 
 
 @pytest.mark.parametrize("root", ["nowhere", "bucket://nowhere"])
@@ -240,7 +240,7 @@ def test_a_folder_that_is_not_there_has_no_files(
     """It is no error to ask."""
     monkeypatch.chdir(tmp_path)
     assert bucket.objects == {}
-    assert BeamArtifactStore(root).existing("batches/cafe") == frozenset()
+    assert BeamArtifactStore(root).existing("batches/cafe") == {}
 
 
 def test_a_relative_root_is_kept_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +248,7 @@ def test_a_relative_root_is_kept_relative(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     store = BeamArtifactStore("./out")
     uri = store.write("cafe/a.txt", b"x")
-    assert store.existing("cafe") == {uri} == {"./out/cafe/a.txt"}
+    assert set(store.existing("cafe")) == {uri} == {"./out/cafe/a.txt"}
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_another_run_that_resumes_is_accepted(store: StatusStore, state: str) ->
     assert accept(store, run_id="run-2", resume=True) == "accepted"
     assert not store.cancel_requested("cafe")
     assert documents(store) == (
-        {**batch, "run_id": "run-2", "manifest_uri": "out/manifest.json"},
+        {**batch, "run_id": "run-2"},
         jobs,
     )
     assert accept(store, run_id="run-1") == "duplicate"
@@ -260,7 +260,7 @@ def test_a_merge_changes_its_fields_only(store: StatusStore) -> None:
     store.flush()
     batch, (first, second) = documents(store)
     assert first["items"] == {"v1.pt-BR": {"status": "failed"}, "v2.pt-BR": {"stage": "adapt"}}
-    assert (first["title"], first["status"]) == ("Café", "queued")
+    assert (first["title"], first["status"]) == ("Café", "running")
     assert (second["status"], second["completed_at"], second["items"]) == ("completed", "x", {})
     assert batch["manifest_uri"] == "out"
     assert "started_at" not in batch
@@ -284,11 +284,11 @@ def test_merges_can_be_repeated(store: StatusStore) -> None:
 def test_a_merge_into_an_unknown_job_is_left_out(store: StatusStore) -> None:
     """It makes no document; its neighbours are merged all the same."""
     accept(store)
-    store.merge_jobs("cafe", {"0009-mate": {"status": "x"}, "0002-cha": {"status": "running"}})
+    store.merge_jobs("cafe", {"0009-mate": {"status": "x"}, "0002-cha": {"status": "completed"}})
     store.merge_jobs("mate", {"0001-mate": {"status": "x"}})
     store.flush()
     _, jobs = documents(store)
-    assert [made["status"] for made in jobs] == ["queued", "running"]
+    assert [made["status"] for made in jobs] == ["queued", "completed"]
     assert documents(store, "mate") == (None, [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -57,8 +58,6 @@ from transforms.record import (
 from transforms.reject import KeepRejected, dead_letter
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from domain.request import BatchRequest
 
 LANGUAGES = ("pt-BR", "en-US", "es-ES")
@@ -147,25 +146,43 @@ def test_a_conflict_is_rejected_with_both_hashes(
     assert theirs.content_hash() in problem.message
 
 
-def test_resuming_leaves_out_what_is_done_and_still_there(
+def test_resuming_leaves_out_what_is_done_and_still_whole(
     store: SqliteStatusStore, artifacts: BeamArtifactStore
 ) -> None:
-    """A finished item is done only where its audio is still stored."""
-    request = batch_request("A", languages=LANGUAGES)
+    """An item is done where its files are as they were; the others are no longer in the status."""
+    request = batch_request("A", languages=LANGUAGES, variations=2)
     list(accept(Submission(message(b""), request), store, artifacts))
     job_id = keys.job_id(1, "A")
-    kept = artifacts.write(keys.deliverable("given", job_id, "v1.pt-BR", "mp3"), b"audio")
-    lost = artifacts.uri(keys.deliverable("given", job_id, "v1.en-US", "mp3"))
-    items = {
-        "v1.pt-BR": {"status": "completed", "audio_uri": kept},
-        "v1.en-US": {"status": "completed", "audio_uri": lost},
-        "v1.es-ES": {"status": "failed"},
+    items: dict[str, Any] = {
+        f"v{variation}.{language}": {
+            "status": "completed",
+            "audio_uri": artifacts.write(_path(job_id, variation, language, "mp3"), b"audio"),
+            "script_uri": artifacts.write(_path(job_id, variation, language, "txt"), b"words"),
+            "audio_bytes": 5,
+        }
+        for variation in (1, 2)
+        for language in LANGUAGES
     }
-    store.merge_jobs("given", {job_id: {"items": items}})
+    kept = {"v1.pt-BR", "v2.es-ES"}
+    Path(items["v1.en-US"]["audio_uri"]).unlink()
+    Path(items["v1.es-ES"]["script_uri"]).unlink()
+    Path(items["v2.pt-BR"]["audio_uri"]).write_bytes(b"aud")
+    items["v2.en-US"] = {"status": "failed"}
+    store.merge_jobs("given", {job_id: {"status": "partial", "items": items}})
     resumed = Submission(message(b"", run_id="run-2", resume=True), request)
     (output,) = accept(resumed, store, artifacts)
     assert isinstance(output, Batch)
-    assert output.done == {job_id: frozenset({"v1.pt-BR"})}
+    assert output.done == {job_id: kept}
+    document, batch = store.job("given", job_id), store.batch("given")
+    assert document
+    assert batch
+    assert set(document["items"]) == kept
+    assert document["status"] == "running"
+    assert (batch["completed_items"], batch["failed_items"]) == (2, 0)
+
+
+def _path(job_id: str, variation: int, language: str, ending: str) -> str:
+    return keys.deliverable("given", job_id, f"v{variation}.{language}", ending)
 
 
 def test_scripts_are_titles_times_variations() -> None:
