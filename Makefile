@@ -11,7 +11,8 @@ demo: $(READY)  ## The main job on real input: titles in, narrated MP3s out.
 	$(BIN)/roteiro run examples/cafe.yaml
 
 test: $(READY)  ## All tests, warnings as errors, coverage shown.
-	$(BIN)/python -m pytest $(TESTS) -n 2 --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest $(TESTS) -n 2 --cov --cov-report=term-missing:skip-covered \
+		$(if $(filter tests,$(TESTS)),--cov-fail-under=90)
 
 check: $(READY)  ## Format, lint, types, and the direction of imports.
 	$(BIN)/ruff format --check .
@@ -30,12 +31,14 @@ lock: $(READY)  ## Choose versions anew: what is installed, and what tests need 
 wheel: $(READY)  ## dist/roteiro-*.whl
 	$(BIN)/python -m build --wheel --installer uv
 
-clean:
-	rm -rf $(VENV) build dist *.egg-info
+clean:  ## Removes what the others made, deliverables excepted.
+	rm -rf $(VENV) build dist *.egg-info .coverage* .hypothesis .*_cache
 
 # Made once for a given lock; uv, which pip installs, does in seconds what takes pip minutes.
 $(READY): requirements-dev.lock setup.py
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.11 …"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .

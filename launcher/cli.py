@@ -148,7 +148,14 @@ def list_batches(
         str, typer.Option("--before", metavar="BATCH", help="Those older than this batch.")
     ] = "",
     output: Output = None,
-    status: StatusStore = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            "--status",
+            metavar="STATE|STORE",
+            help="Only those in this status, as --state; or the store, as everywhere.",
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """List batches, newest first."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 def show(query: BatchQuery, state: str, flags: Flags, *, json: bool) -> int:
     """Print the batches asked for; returns the exit code."""
+    if flags.get("status") in STATUSES:  # a store of that name is ./completed
+        state, flags = str(flags["status"]), {**flags, "status": None}
     settings = load_settings(flags)
     status = next((known for known in STATUSES if known == state), None)
     if state and status is None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
 import threading
 import uuid
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from domain import keys, status
 from domain.request import Problem, RequestError
 from domain.work import Message
 from launcher import bootstrap
+from launcher.claims import claim
 from launcher.consoles import error_console, output_console, print_json_with, print_problems
 from launcher.exits import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED
 from launcher.progress import progress_on
@@ -61,7 +62,10 @@ def run(file: str, batch_id: str | None, flags: Flags, view: View) -> int:
         languages = bootstrap.offered_languages(settings)
         request = _named(load_request(file, languages, batch_id))
         subject = f"Batch {request.batch_id}"
-        with _only_run(settings, request), closing(_prepared(settings, request)) as statuses:
+        with (
+            closing(_prepared(settings, request)) as statuses,
+            claim(settings.database, str(request.batch_id)),
+        ):
             _configure_logging(verbose=view.verbose)
             work = _Run(request, settings, statuses)
             return _run(work, _command(file, request, flags), view)
@@ -79,31 +83,13 @@ def _named(request: BatchRequest) -> BatchRequest:
 
 
 def _command(file: str, request: BatchRequest, flags: Flags) -> str:
-    """What to type to go on with a batch."""
-    words = ["roteiro", "run", file, "--batch_id", str(request.batch_id)]
+    """What to type to go on with a batch, where it was begun."""
+    program = "roteiro" if shutil.which("roteiro") else sys.argv[0]
+    words = [program, "run", file, "--batch_id", str(request.batch_id)]
     for name, value in flags.items():
         if value is not None:
             words += [f"--{name}", str(value)]
     return shlex.join(words)
-
-
-@contextmanager
-def _only_run(settings: Settings, request: BatchRequest) -> Iterator[None]:
-    """Hold the batch for this process, on this machine; the system lets go when it dies."""
-    import fasteners
-
-    # Of this user: another's file in the temporary folder could not be opened.
-    user = getattr(os, "getuid", int)()
-    name = f"{user}\n{settings.database.resolve()}\n{request.batch_id}"
-    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    lock = fasteners.InterProcessLock(Path(tempfile.gettempdir(), f"roteiro-{digest}.lock"))
-    if not lock.acquire(blocking=False):
-        problem = Problem("batch_id", f"{request.batch_id} is being made by another process")
-        raise RequestError([problem])
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _prepared(settings: Settings, request: BatchRequest) -> StatusStore:
@@ -114,8 +100,7 @@ def _prepared(settings: Settings, request: BatchRequest) -> StatusStore:
         ServiceError: where the status store cannot be used.
     """
     with ExitStack() as undo:
-        if not settings.remote:
-            _make_folder("output", Path(settings.output), undo)
+        _make_folder("output", Path(settings.output), undo)
         _make_folder("status", settings.database.parent, undo)
         statuses = undo.enter_context(closing(bootstrap.statuses(settings)))
         stored = statuses.batch(str(request.batch_id))
@@ -179,10 +164,9 @@ class _Run(threading.Thread):
 
     def _sweep(self) -> None:
         """Remove what a run that was killed had begun to write."""
-        if not self.settings.remote:
-            folder = Path(self.settings.output, keys.batch_folder(self.batch_id))
-            for partial in folder.rglob(".*.part"):
-                partial.unlink(missing_ok=True)
+        folder = Path(self.settings.output, keys.batch_folder(self.batch_id))
+        for partial in folder.rglob(".*.part"):
+            partial.unlink(missing_ok=True)
 
     def batch(self) -> BatchDoc | None:
         """The batch as this run has it; None until it was accepted."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 CONFIG_FILE: Final = "roteiro.toml"
 ENV_PREFIX: Final = "ROTEIRO_"
-REMOTE_OUTPUTS: Final = ("gs://", "s3://")
 SQLITE: Final = "sqlite://"
 
 Flags: TypeAlias = "Mapping[str, str | int | None]"
@@ -57,9 +56,9 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    output: Annotated[
-        str, _location("a folder, gs://bucket/prefix or s3://bucket/prefix", *REMOTE_OUTPUTS)
-    ] = Field("output", min_length=1, description="Folder or gs://bucket/prefix.")
+    output: Annotated[str, _location("a folder")] = Field(
+        "output", min_length=1, description="Folder of the deliverables."
+    )
     status: Annotated[str, _location("a SQLite file, sqlite:// before it or not", SQLITE)] = Field(
         "", description="Status store: a SQLite file; by default status.db in the output folder."
     )
@@ -82,16 +81,11 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @property
-    def remote(self) -> bool:
-        """Whether the deliverables go to a bucket."""
-        return "://" in self.output
-
-    @property
     def database(self) -> Path:
         """Where the SQLite status store is."""
         if self.status:
             return Path(self.status.removeprefix(SQLITE))
-        return Path("roteiro-status.db") if self.remote else Path(self.output, "status.db")
+        return Path(self.output, "status.db")
 
 
 def load_settings(flags: Flags) -> Settings:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from domain.status import TERMINAL
 from launcher import bootstrap
+from launcher.claims import is_claimed
 from launcher.consoles import error_console, moment, output_console, plain_table, print_json_with
 from launcher.exits import DONE, INTERRUPTED, BadInput
 from launcher.progress import progress_on, summary
@@ -18,6 +19,7 @@ from services.ports import BatchQuery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -32,11 +34,12 @@ MOST_JOBS: Final = 20
 
 def show(batch_id: str, flags: Flags, *, watch: bool, every_job: bool, json: bool) -> int:
     """Print a batch's status; returns the exit code."""
-    with stored_batch(batch_id, load_settings(flags)) as (batch, statuses):
+    settings = load_settings(flags)
+    with stored_batch(batch_id, settings) as (batch, statuses):
         latest = batch
         if watch:
             try:
-                latest = _watch(batch, statuses, silent=json)
+                latest = _watch(batch, statuses, settings.database, silent=json)
             except KeyboardInterrupt:
                 error_console().print("No longer watching; the batch is left alone.")
                 return INTERRUPTED
@@ -44,7 +47,18 @@ def show(batch_id: str, flags: Flags, *, watch: bool, every_job: bool, json: boo
             print_json_with(latest, "jobs", statuses.jobs(latest["batch_id"]))
         else:
             _print(output_console(), latest, statuses, every_job=every_job)
+            if _is_left(latest, settings.database):
+                output_console().print(
+                    "No process on this machine is making it. `roteiro run` with the same request "
+                    f"and --batch_id {latest['batch_id']} goes on with it.",
+                    soft_wrap=True,
+                )
     return DONE
+
+
+def _is_left(batch: BatchDoc, database: Path) -> bool:
+    """Whether a batch was begun and nobody is there to end it."""
+    return batch["status"] == "running" and not is_claimed(database, batch["batch_id"])
 
 
 @contextmanager
@@ -70,7 +84,7 @@ def stored_batch(batch_id: str, settings: Settings) -> Iterator[tuple[BatchDoc, 
         yield batch, statuses
 
 
-def _watch(batch: BatchDoc, statuses: StatusStore, *, silent: bool) -> BatchDoc:
+def _watch(batch: BatchDoc, statuses: StatusStore, database: Path, *, silent: bool) -> BatchDoc:
     progress = progress_on(error_console(), silent=silent)
     batch_id = batch["batch_id"]
     progress.begin(f"Batch {batch_id} of {batch['owner']}")
@@ -78,7 +92,7 @@ def _watch(batch: BatchDoc, statuses: StatusStore, *, silent: bool) -> BatchDoc:
         while True:
             latest = statuses.batch(batch_id) or batch
             progress.show(latest)
-            if latest["status"] in TERMINAL:
+            if latest["status"] in TERMINAL or _is_left(latest, database):
                 return latest
             time.sleep(WATCH_EVERY)
 

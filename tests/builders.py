@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 from domain import keys
 from domain.request import AgentConfig, BatchRequest, build_request
 from domain.work import Failure, GeneratedScript, Item, Job, Narration, Script, ScriptTask, Stage
+
+ROTEIRO = str(Path(sys.executable).with_name("roteiro"))
+"""The command line of this environment; PROGRAM is what it calls itself."""
+PROGRAM = "roteiro" if shutil.which("roteiro") else ROTEIRO
 
 
 def agent_document(**fields: Any) -> dict[str, Any]:

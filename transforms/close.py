@@ -53,7 +53,8 @@ class CloseJob(beam.DoFn):
     """Ends a job once each of its items has come to an end.
 
     Input:   (JobKey, JobMarks)  in any order, repeated or not.
-    Output:  (BatchKey, JobEnd)  once a job.
+    Output:  (BatchKey, JobEnd)  once a job; again where marks come after its end, since a
+             job's state goes with it. CloseBatch counts a job once.
 
     Args:
         statuses: makes the StatusStore; called in setup.
@@ -101,7 +102,8 @@ class CloseBatch(beam.DoFn):
     """Ends a batch once each of its jobs has ended.
 
     Input:   (BatchKey, JobEnd)  in any order, repeated or not.
-    Output:  BatchEnd            once a batch and run; its manifest is stored.
+    Output:  BatchEnd            at its end, its manifest stored; again only where all of its
+             ends come again, and then the same.
 
     Args:
         statuses, artifacts: make the stores; called in setup.

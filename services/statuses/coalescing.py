@@ -69,7 +69,7 @@ class CoalescingStatusStore:
             for batch_id in list(taken):
                 try:
                     self._store.merge_jobs(batch_id, taken[batch_id])
-                except ServiceError:
+                except BaseException:
                     self._put_back(taken)
                     raise
                 del taken[batch_id]

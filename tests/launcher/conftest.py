@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
 from launcher.cli import app
+from tests.builders import ROTEIRO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-ROTEIRO = str(Path(sys.executable).with_name("roteiro"))
+
 SMALL: dict[str, Any] = {
     "batch_id": "small",
     "owner": "ana@example.com",

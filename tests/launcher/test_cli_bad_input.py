@@ -236,7 +236,7 @@ def test_equal_titles_are_two_jobs(call: Callable[..., Any]) -> None:
         (["--output", "new/folder", "--status", "small.json"], "small.json: the status store"),
         (["--output", "new/folder", "--status", "."], "the status store cannot be used"),
         (["--output", ""], "--output must have at least 1 character"),
-        (["--output", "ftp://host/x"], "--output must be a folder, gs://bucket/prefix or s3://"),
+        (["--output", "ftp://host/x"], "--output must be a folder"),
         (["--status", "firestore2://x"], "--status must be a SQLite file"),
         (["--writer", "quill"], "--writer must be 'offline' (got 'quill')"),
         (["--voice", "mine"], "--voice must be 'offline' (got 'mine')"),

@@ -15,6 +15,7 @@ import yaml
 
 from services.ports import BatchQuery
 from services.statuses.sqlite import SqliteStatusStore
+from tests.builders import PROGRAM
 
 if TYPE_CHECKING:
     import subprocess
@@ -144,6 +145,6 @@ def test_an_interrupt_before_the_first_call_makes_nothing(
     err = ended(process)
     assert err.endswith(
         "Interrupted. Nothing was made. Begin with: "
-        f"roteiro run '{shorter.name}' --batch_id ciencia\n"
+        f"{PROGRAM} run '{shorter.name}' --batch_id ciencia\n"
     )
     assert "batch_id" not in batch(tmp_path)

@@ -12,6 +12,8 @@ import miniaudio
 import mutagen.id3
 import pytest
 
+from tests.builders import PROGRAM
+
 if TYPE_CHECKING:
     import array
     import subprocess
@@ -160,7 +162,7 @@ def test_a_narration_that_fails_is_told_with_a_remedy_and_made_the_next_time(
     assert "Batch small partial: 1 of 2 narrations" in some.stdout
     assert f"{JOB} v1.en-US  narrate  storage_unavailable  cannot write" in some.stderr
     assert "1 × storage_unavailable: check that the output folder can be written" in some.stderr
-    go_on = "roteiro run r.json --batch_id small --output out"
+    go_on = f"{PROGRAM} run r.json --batch_id small --output out"
     assert some.stderr.endswith(
         f"1 of 2 narrations are missing; what is finished is kept. Go on with: {go_on}\n"
     )

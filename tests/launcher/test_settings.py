@@ -92,7 +92,6 @@ def test_each_command_tells_a_wrong_setting(call: Callable[..., Any], command: s
     ("output", "status", "database"),
     [
         ("out", "", "out/status.db"),
-        ("gs://bucket/prefix", "", "roteiro-status.db"),
         ("out", "other.db", "other.db"),
         ("out", "sqlite:///var/other.db", "/var/other.db"),
     ],
@@ -100,7 +99,7 @@ def test_each_command_tells_a_wrong_setting(call: Callable[..., Any], command: s
 def test_the_status_store_is_beside_the_output_unless_named(
     output: str, status: str, database: str
 ) -> None:
-    """Without --status the database is in the output folder, or here for a bucket."""
+    """Without --status the database is in the output folder."""
     assert load_settings({"output": output, "status": status}).database == Path(database)
 
 

@@ -19,6 +19,7 @@ import pytest
 from domain import keys
 from domain.request import BatchRequest, parse_request
 from domain.status import STATUSES
+from launcher.claims import claim
 from launcher.download import NAME_BYTES, readable
 from services.statuses.sqlite import SqliteStatusStore
 
@@ -119,8 +120,8 @@ def test_status_shows_a_batch_job_by_job(
     assert lines[1] == "Narrations 2 of 4 (100 %), scripts 2, adaptations 2, 2 failed"
     assert lines[2].endswith(", ended 2026-03-01 10:00:00 UTC")
     assert [line.split()[:4] for line in lines[4:6]] == [
-        ["0001-a", "queued", "1/2", "1"],
-        ["0002-b", "queued", "1/2", "1"],
+        ["0001-a", "partial", "1/2", "1"],
+        ["0002-b", "partial", "1/2", "1"],
     ]
     assert "0002-b v1.en-US  adapt  refused_safety  no" in result.stdout
     assert "2 × refused_safety: the model will not write this; reword" in result.stdout
@@ -167,17 +168,28 @@ def test_watching_ends_with_the_batch(
 ) -> None:
     """`status --watch` prints progress as lines, stays while it runs, and then shows the end."""
     fill(statuses, ask("cafe"), languages=("pt-BR",))
-    process = start("status", "--watch", cwd=folder)
-    try:
+    with claim(folder / "output" / "status.db", "cafe"):
+        process = start("status", "--watch", cwd=folder)
         assert process.stderr.readline() == "Batch cafe of ana@example.com\n"
         assert process.stderr.readline().startswith("Narrations 1 of 2 (50 %)")
         assert process.poll() is None
         end(statuses, "cafe", "cancelled")
         out, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
     assert process.returncode == 0
     assert out.startswith("Batch cafe of ana@example.com: cancelled\n")
+
+
+def test_a_batch_whose_process_is_gone_is_told(
+    call: Callable[..., Any], statuses: SqliteStatusStore
+) -> None:
+    """It says `running`, but that nobody is there and how to go on; watching it ends at once."""
+    fill(statuses, ask("cafe"), languages=("pt-BR",))
+    for words in (["status"], ["status", "--watch"]):
+        result = call(*words)
+        assert result.exit_code == 0
+        assert "Batch cafe of ana@example.com: running" in result.stdout
+        assert "No process on this machine is making it." in result.stdout
+        assert "--batch_id cafe goes on with it." in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -187,6 +199,7 @@ def test_watching_ends_with_the_batch(
         (["--owner", "rui@example.com"], ["b-batch"]),
         (["--owner", "rui"], []),
         (["--state", "partial"], ["c-batch"]),
+        (["--status", "partial"], ["c-batch"]),
         (["--text", "CAFE"], ["d-batch", "a-batch"]),
         (["--text", "b-bat"], ["b-batch"]),
         (["--text", "cafe", "--state", "running"], ["d-batch"]),
