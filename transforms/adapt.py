@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from domain import prompts
 from domain.work import Item, Script
 from services.agents import Agents
+from services.errors import ServiceError
 from services.ports import TextModel
 from transforms.concurrent import Concurrency, ConcurrentDoFn, OncePerProcess
 
@@ -40,12 +41,17 @@ class AdaptScript(ConcurrentDoFn[Script, Script]):
         self._model = self._connect()
         self._agents = self._connect_agents()
 
+    def at_once(self, script: Script) -> tuple[Script] | None:
+        """The master language needs no call."""
+        try:
+            agent = self._agents.of(script.item.job.batch_id)
+        except ServiceError:
+            return None  # and handle fails for the same reason
+        return (script,) if script.item.language == agent.master_language else None
+
     def handle(self, script: Script) -> Iterator[Script]:
-        """One call of the model, none for the master language."""
+        """One call of the model."""
         agent = self._agents.of(script.item.job.batch_id)
-        if script.item.language == agent.master_language:
-            yield script
-            return
         answer = self._model.complete(prompts.adaptation(script, agent))
         yield script.with_text(answer.text, answer.model)
 

@@ -112,6 +112,10 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
     def handle(self, element: In) -> Iterable[Out]:
         """Do the work; called from several threads at once."""
 
+    def at_once(self, element: In) -> Iterable[Out] | None:  # noqa: ARG002 - for those who can
+        """The outputs of an element that needs no call; None for one that does."""
+        return None
+
     @abc.abstractmethod
     def items(self, element: In) -> Iterable[Item]:
         """The narrations that fail where the element does."""
@@ -138,6 +142,10 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
         if isinstance(element, Tick):
             yield from self._emit_finished()
             yield windowed
+            return
+        if (outputs := self.at_once(element)) is not None:
+            yield from self._emit_finished()
+            yield from self._emit_outputs(windowed, outputs)
             return
         if self._in_flight == self._concurrency.max_in_flight:
             yield from self._wait(windowed)
@@ -215,15 +223,18 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
     def _emit(self, handled: _Handled) -> Iterator[Any]:
         self._in_flight -= 1
         if handled.error is None:
-            self._finished.inc()
-            for output in handled.outputs:
-                yield handled.element.with_value(output)
+            yield from self._emit_outputs(handled.element, handled.outputs)
             return
         self._failed.inc()
         error = handled.error
         for item in self.items(handled.element.value):
             failure = Failure(item, self.stage, error.code, error.message, error.attempts)
             yield TaggedOutput(FAILED, handled.element.with_value(failure))
+
+    def _emit_outputs(self, element: WindowedValue, outputs: Iterable[Out]) -> Iterator[Any]:
+        self._finished.inc()
+        for output in outputs:
+            yield element.with_value(output)
 
     def default_type_hints(self) -> IOTypeHints:
         """The types of `handle`, and of the failures."""
