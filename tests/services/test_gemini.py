@@ -8,6 +8,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.auth import exceptions as auth
 from google.genai import errors
 from google.oauth2.credentials import Credentials
 
@@ -121,6 +122,25 @@ def test_credentials_that_cannot_be_renewed_are_refused(gemini: GeminiSimulator)
     with pytest.raises(Refused) as caught:
         writer.complete(variation())
     assert (caught.value.code, gemini.calls) == ("unauthenticated", [])
+
+
+class Offline(Credentials):
+    """Credentials whose server cannot be reached."""
+
+    def refresh(self, request: Any) -> None:
+        raise auth.TransportError(f"cannot reach the server of {request}")  # type: ignore[no-untyped-call]
+
+
+def test_credentials_that_cannot_be_renewed_now_are_an_outage(gemini: GeminiSimulator) -> None:
+    """Their server being away is worth another try."""
+    writer = GeminiWriter(
+        GeminiAccess(project="a-project", location="global"),
+        endpoint=gemini.url,
+        credentials=Offline(token=None),  # type: ignore[no-untyped-call]
+    )
+    with pytest.raises(Unavailable) as caught:
+        writer.complete(variation())
+    assert (caught.value.code, gemini.calls) == ("unavailable", [])
 
 
 # What goes wrong
@@ -246,7 +266,7 @@ def test_a_delay_is_read_where_it_is_one(delay: Any, seconds: float | None) -> N
 @pytest.mark.parametrize(
     "body",
     [
-        {"error": {"details": [{"violations": [{"description": "limit: 0, per day"}, 5]}]}},
+        {"error": {"details": [{"violations": [5, {"description": "limit: 0"}]}]}},
         {"error": {"details": [{"violations": [{"description": "Requests per day"}]}]}},
         {"error": {"message": "Quota exceeded for metric: tokens, limit: 0, model: gemini"}},
     ],
