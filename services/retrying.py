@@ -28,23 +28,29 @@ class Policy:
         attempts: calls at most, the first included.
         deadline: seconds from the first call on; no wait goes beyond them.
         base: seconds, at most, of the first wait; every next may be twice as long.
+        overloaded_base: the same where the service has too many requests and
+            does not say how long to wait. Quotas are of a minute, and five
+            attempts are to outlast one: their waits add up to 58 on average.
         cap: seconds, at most, of any wait that the service did not ask for.
     """
 
     attempts: int = 5
     deadline: float = 600.0
     base: float = 1.0
+    overloaded_base: float = 8.0
     cap: float = 60.0
 
-    def wait(self, attempt: int, retry_after: float | None, random: Callable[[], float]) -> float:
-        """Seconds to wait after an attempt, counted from 1.
+    def wait(self, attempt: int, error: ServiceError, random: Callable[[], float]) -> float:
+        """Seconds to wait after an attempt, counted from 1, that ended in an error.
 
         Full jitter: anything from nothing to the back-off, so that calls that
         failed together do not come back together. What the service asked for is
         waited first, whole.
         """
-        backoff = min(self.cap, self.base * 2.0 ** min(attempt - 1, 30))
-        return (retry_after or 0.0) + random() * backoff
+        guessing = isinstance(error, Overloaded) and error.retry_after is None
+        base = self.overloaded_base if guessing else self.base
+        backoff = min(self.cap, base * 2.0 ** min(attempt - 1, 30))
+        return (error.retry_after or 0.0) + random() * backoff
 
 
 def retry(
@@ -77,7 +83,7 @@ def retry(
             error.attempts = attempt
             if not isinstance(error, WORTH_ANOTHER_TRY) or attempt >= policy.attempts:
                 raise
-            wait = policy.wait(attempt, error.retry_after, random)
+            wait = policy.wait(attempt, error, random)
             if clock() - began + wait > policy.deadline:
                 raise
         sleep(wait)

@@ -70,6 +70,13 @@ def test_waits_grow_twofold_up_to_the_cap_and_are_jittered() -> None:
     assert scene.slept == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
 
 
+def test_five_attempts_outlast_a_quota_of_a_minute() -> None:
+    """Where a service with too many requests names no wait, the guess is a long one."""
+    scene = Scene([*[Overloaded("slow down")] * 4, "yes"])
+    assert scene.retried(Policy(), luck=0.5) == "yes"
+    assert scene.slept == [4.0, 8.0, 16.0, 30.0]
+
+
 @pytest.mark.parametrize("kind", [Overloaded, Unavailable])
 def test_attempts_are_bounded_and_told(kind: type[ServiceError]) -> None:
     """After the last attempt the error is raised as it came, with their number."""
@@ -141,8 +148,9 @@ def test_no_wait_is_shorter_than_asked_nor_longer_than_the_cap(
     attempt: int, asked: float | None, luck: float
 ) -> None:
     """Whatever the attempt, the wait stays between what was asked and the cap above it."""
-    policy = Policy(cap=60)
-    assert (asked or 0) <= policy.wait(attempt, asked, lambda: luck) <= (asked or 0) + 60
+    for kind in (Overloaded, Unavailable):
+        wait = Policy(cap=60).wait(attempt, kind("no", retry_after=asked), lambda: luck)
+        assert (asked or 0) <= wait <= (asked or 0) + 60
 
 
 def test_a_policy_pickles() -> None:
