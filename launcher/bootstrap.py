@@ -7,15 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.access import GeminiAccess
 from services.errors import Unavailable
 from services.statuses.sqlite import SqliteStatusStore
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from launcher.settings import Settings
     from pipeline.graph import Services
-    from services.ports import ArtifactStore, StatusStore
+    from services.ports import ArtifactStore, StatusStore, TextModel
 
 LOCAL_INTERVAL = 0.25
 """Seconds between writes of progress to SQLite, which has no rate to respect."""
@@ -28,14 +29,23 @@ def offered_languages(settings: Settings) -> Collection[str] | None:
     return {"offline": LANGUAGES}.get(settings.writer)
 
 
+def check_access(settings: Settings) -> None:
+    """Look, without a call, whether the chosen services can be reached at all.
+
+    Raises:
+        Refused: saying what is to be set in the environment.
+    """
+    if settings.writer == "gemini":
+        GeminiAccess.of(os.environ)
+
+
 def services(settings: Settings) -> Services:
     """Factories for the graph; they pickle, and connect where they are called."""
     from pipeline.graph import Services
     from services.voices.offline import OfflineVoice
-    from services.writers.offline import OfflineWriter
 
     return Services(
-        writer=OfflineWriter,
+        writer=_writer(settings),
         voice=OfflineVoice,
         artifacts=partial(artifacts, settings.output),
         statuses=partial(_coalescing, settings.database.absolute()),
@@ -44,6 +54,28 @@ def services(settings: Settings) -> Services:
         # The offline voice computes instead of waiting: more threads than cores only queue.
         max_narrations=min(settings.max_in_flight, os.cpu_count() or 1),
     )
+
+
+def _writer(settings: Settings) -> Callable[[], TextModel]:
+    if settings.writer == "gemini":
+        return partial(_gemini, settings)
+    from services.writers.offline import OfflineWriter
+
+    return OfflineWriter
+
+
+def _gemini(settings: Settings) -> TextModel:
+    """The Gemini writer and its retries; the key is read where the calls are made."""
+    from services.retrying import Policy, Retrying
+    from services.writers.gemini import GeminiWriter
+
+    writer = GeminiWriter(
+        GeminiAccess.of(os.environ),
+        generation_timeout=settings.generation_timeout,
+        adaptation_timeout=settings.adaptation_timeout,
+        endpoint=settings.gemini_endpoint,
+    )
+    return Retrying(writer, Policy(settings.attempts, settings.retry_deadline))
 
 
 def artifacts(output: str) -> ArtifactStore:

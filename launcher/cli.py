@@ -47,7 +47,8 @@ StatusStore = Annotated[
     ),
 ]
 Writer = Annotated[
-    str | None, typer.Option("--writer", metavar="NAME", help="Who writes: offline. [offline]")
+    str | None,
+    typer.Option("--writer", metavar="NAME", help="Who writes: offline or gemini. [offline]"),
 ]
 Speaker = Annotated[
     str | None, typer.Option("--voice", metavar="NAME", help="Who speaks: offline. [offline]")
@@ -71,6 +72,26 @@ def run(
         int | None,
         typer.Option("--max_in_flight", metavar="N", help="Calls at once, each slow step. [100]"),
     ] = None,
+    generation_timeout: Annotated[
+        float | None,
+        typer.Option("--generation_timeout", metavar="S", help="Seconds for a script. [120]"),
+    ] = None,
+    adaptation_timeout: Annotated[
+        float | None,
+        typer.Option("--adaptation_timeout", metavar="S", help="Seconds to adapt it. [120]"),
+    ] = None,
+    attempts: Annotated[
+        int | None,
+        typer.Option("--attempts", metavar="N", help="Calls, at most, for one answer. [5]"),
+    ] = None,
+    retry_deadline: Annotated[
+        float | None,
+        typer.Option("--retry_deadline", metavar="S", help="Seconds, retries included. [600]"),
+    ] = None,
+    gemini_endpoint: Annotated[
+        str | None,
+        typer.Option("--gemini_endpoint", metavar="URL", help="Gemini's base URL. [Google's]"),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress and no table; errors only.")
     ] = False,
@@ -93,6 +114,11 @@ def run(
         "writer": writer,
         "voice": voice,
         "max_in_flight": max_in_flight,
+        "generation_timeout": generation_timeout,
+        "adaptation_timeout": adaptation_timeout,
+        "attempts": attempts,
+        "retry_deadline": retry_deadline,
+        "gemini_endpoint": gemini_endpoint,
     }
     view = running.View(quiet=quiet, json=json, verbose=verbose)
     _end(running.run, file, batch_id, flags, view)

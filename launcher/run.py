@@ -57,6 +57,7 @@ class View:
 def run(file: str, batch_id: str | None, flags: Flags, view: View) -> int:
     """Make a batch and show it; returns the exit code."""
     settings = load_settings(flags)
+    bootstrap.check_access(settings)
     subject = file_name(file)
     try:
         languages = bootstrap.offered_languages(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 import unicodedata
 from pathlib import Path
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
 CONFIG_FILE: Final = "roteiro.toml"
 ENV_PREFIX: Final = "ROTEIRO_"
 SQLITE: Final = "sqlite://"
+_HTTPS: Final = re.compile(
+    r"(https://[^/\s@?#]+|http://(127\.0\.0\.1|\[::1\]|localhost)(:\d+)?)(/[^\s@?#]*)?"
+)
+"""Where a key may be sent: encrypted, or to this machine."""
 
-Flags: TypeAlias = "Mapping[str, str | int | None]"
+Flags: TypeAlias = "Mapping[str, str | int | float | None]"
 """Settings given on the command line; None for those that were not."""
 
 
@@ -43,6 +48,14 @@ def _location(allowed: str, *schemes: str) -> AfterValidator:
         return name
 
     return AfterValidator(check)
+
+
+def _endpoint(url: str) -> str:
+    if url and not _HTTPS.fullmatch(url):
+        raise PydanticCustomError(
+            "endpoint", "must be https://host, or http:// and this machine: a key is sent there"
+        )
+    return url
 
 
 class Settings(BaseSettings):
@@ -62,10 +75,25 @@ class Settings(BaseSettings):
     status: Annotated[str, _location("a SQLite file, sqlite:// before it or not", SQLITE)] = Field(
         "", description="Status store: a SQLite file; by default status.db in the output folder."
     )
-    writer: Literal["offline"] = Field("offline", description="Who writes and adapts scripts.")
+    writer: Literal["offline", "gemini"] = Field(
+        "offline", description="Who writes and adapts scripts."
+    )
     voice: Literal["offline"] = Field("offline", description="Who speaks them.")
     max_in_flight: int = Field(
         100, ge=1, le=1000, description="Calls under way at once, for each slow step."
+    )
+    generation_timeout: float = Field(
+        120, ge=10, le=3600, description="Seconds that writing a script may take."
+    )
+    adaptation_timeout: float = Field(
+        120, ge=10, le=3600, description="Seconds that adapting a script may take."
+    )
+    attempts: int = Field(5, ge=1, le=100, description="Calls, at most, for one answer.")
+    retry_deadline: float = Field(
+        600, ge=0, le=86_400, description="Seconds from the first call on, the waits included."
+    )
+    gemini_endpoint: Annotated[str, AfterValidator(_endpoint)] = Field(
+        "", description="Base URL of Gemini's API, instead of Google's."
     )
 
     @classmethod

@@ -45,7 +45,12 @@ def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> No
         ({}, "many", "", "ROTEIRO_MAX_IN_FLIGHT must be a valid integer"),
         ({}, "0", "max_in_flight = 7", "ROTEIRO_MAX_IN_FLIGHT must be greater than or equal to 1"),
         ({}, "", "max_in_flight = 0", "max_in_flight in roteiro.toml must be greater"),
-        ({}, "", "writer = 'quill'", "writer in roteiro.toml must be 'offline' (got 'quill')"),
+        (
+            {},
+            "",
+            "writer = 'quill'",
+            "writer in roteiro.toml must be 'offline' or 'gemini' (got 'quill')",
+        ),
         ({}, "", "output = 5", "output in roteiro.toml must be a valid string (got 5)"),
         ({}, "", 'output = "a\\u0000b"', "output in roteiro.toml must not hold control"),
         ({}, "", "status = 'redis://x'", "status in roteiro.toml must be a SQLite file"),
