@@ -11,14 +11,16 @@ from services.errors import Unavailable
 from services.statuses.sqlite import SqliteStatusStore
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from launcher.settings import Settings
     from pipeline.graph import Services
-    from services.ports import ArtifactStore, StatusStore
+    from services.ports import ArtifactStore, StatusStore, Voice
 
 LOCAL_INTERVAL = 0.25
 """Seconds between writes of progress to SQLite, which has no rate to respect."""
+CHUNKS_AT_ONCE = 8
+"""Of one long script, where the voice waits: eight are forty thousand bytes, most of an hour."""
 
 
 def offered_languages(settings: Settings) -> Collection[str] | None:
@@ -28,22 +30,51 @@ def offered_languages(settings: Settings) -> Collection[str] | None:
     return {"offline": LANGUAGES}.get(settings.writer)
 
 
+def check(settings: Settings) -> None:
+    """Whether what the run will need is there, before anything is begun.
+
+    Raises:
+        ServiceError: with what to do about it.
+    """
+    if settings.voice == "google" and not settings.speech_endpoint:
+        from services.voices.google import check_credentials
+
+        check_credentials()
+
+
 def services(settings: Settings) -> Services:
     """Factories for the graph; they pickle, and connect where they are called."""
     from pipeline.graph import Services
-    from services.voices.offline import OfflineVoice
     from services.writers.offline import OfflineWriter
 
+    computing = settings.voice == "offline"
     return Services(
         writer=OfflineWriter,
-        voice=OfflineVoice,
+        voice=_voice(settings),
         artifacts=partial(artifacts, settings.output),
         statuses=partial(_coalescing, settings.database.absolute()),
         languages=offered_languages(settings),
         max_in_flight=settings.max_in_flight,
         # The offline voice computes instead of waiting: more threads than cores only queue.
-        max_narrations=min(settings.max_in_flight, os.cpu_count() or 1),
+        max_narrations=min(settings.max_in_flight, os.cpu_count() or 1) if computing else None,
+        chunks_at_once=1 if computing else CHUNKS_AT_ONCE,
     )
+
+
+def _voice(settings: Settings) -> Callable[[], Voice]:
+    if settings.voice == "google":
+        from services.voices.google import GoogleVoice
+
+        return partial(
+            GoogleVoice,
+            settings.speech_endpoint,
+            timeout=settings.speech_timeout,
+            sample_rate=settings.sample_rate,
+            calls=settings.max_in_flight,
+        )
+    from services.voices.offline import OfflineVoice
+
+    return OfflineVoice
 
 
 def artifacts(output: str) -> ArtifactStore:

@@ -61,6 +61,7 @@ def run(file: str, batch_id: str | None, flags: Flags, view: View) -> int:
         languages = bootstrap.offered_languages(settings)
         request = _named(load_request(file, languages, batch_id))
         subject = f"Batch {request.batch_id}"
+        bootstrap.check(settings)
         with _only_run(settings, request), closing(_prepared(settings, request)) as statuses:
             _configure_logging(verbose=view.verbose)
             work = _Run(request, settings, statuses)

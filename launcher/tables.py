@@ -26,6 +26,8 @@ REMEDIES: Final = {
     "refused_max_tokens": "raise agent.max_output_tokens or lower agent.target_minutes",
     "unsupported_language": "choose a language that this writer or voice has",
     "empty_text": "the script held nothing to say; try again, or reword the title",
+    "permission_denied": "enable the service's API, or let these credentials use it",
+    "unauthenticated": "renew the credentials: gcloud auth application-default login",
     "rate_limited": "run again later, or lower --max_in_flight",
     "quota_exhausted": "raise the quota, or run again when it is renewed",
     "unavailable": "run again; the service was away",
