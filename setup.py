@@ -34,6 +34,7 @@ setup(
         "apache-beam[gcp]>=2.75,<3",
         "espeakng-loader>=0.2.4",
         "fasteners>=0.19",
+        "google-cloud-texttospeech>=2.27",
         "lameenc>=1.8",
         "google-auth>=2.38",
         "google-genai>=2,<3",

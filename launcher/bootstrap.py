@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
     from launcher.settings import Settings
     from pipeline.graph import Services
-    from services.ports import ArtifactStore, StatusStore, TextModel
+    from services.ports import ArtifactStore, StatusStore, TextModel, Voice
 
 LOCAL_INTERVAL = 0.25
 """Seconds between writes of progress to SQLite, which has no rate to respect."""
+CHUNKS_AT_ONCE = 8
+"""Of one long script, where the voice waits: eight are forty thousand bytes, most of an hour."""
 
 
 def offered_languages(settings: Settings) -> Collection[str] | None:
@@ -33,26 +35,31 @@ def check_access(settings: Settings) -> None:
     """Look, without a call, whether the chosen services can be reached at all.
 
     Raises:
-        Refused: saying what is to be set in the environment.
+        ServiceError: saying what is to be set in the environment.
     """
     if settings.writer == "gemini":
         GeminiAccess.of(os.environ)
+    if settings.voice == "google" and not settings.speech_endpoint:
+        from services.voices.google import check_credentials
+
+        check_credentials()
 
 
 def services(settings: Settings) -> Services:
     """Factories for the graph; they pickle, and connect where they are called."""
     from pipeline.graph import Services
-    from services.voices.offline import OfflineVoice
 
+    computing = settings.voice == "offline"
     return Services(
         writer=_writer(settings),
-        voice=OfflineVoice,
+        voice=_voice(settings),
         artifacts=partial(artifacts, settings.output),
         statuses=partial(_coalescing, settings.database.absolute()),
         languages=offered_languages(settings),
         max_in_flight=settings.max_in_flight,
         # The offline voice computes instead of waiting: more threads than cores only queue.
-        max_narrations=min(settings.max_in_flight, os.cpu_count() or 1),
+        max_narrations=min(settings.max_in_flight, os.cpu_count() or 1) if computing else None,
+        chunks_at_once=1 if computing else CHUNKS_AT_ONCE,
     )
 
 
@@ -76,6 +83,28 @@ def _gemini(settings: Settings) -> TextModel:
         endpoint=settings.gemini_endpoint,
     )
     return Retrying(writer, Policy(settings.attempts, settings.retry_deadline))
+
+
+def _voice(settings: Settings) -> Callable[[], Voice]:
+    if settings.voice == "google":
+        return partial(_google, settings)
+    from services.voices.offline import OfflineVoice
+
+    return OfflineVoice
+
+
+def _google(settings: Settings) -> Voice:
+    """The Google voice and its retries."""
+    from services.retrying import Policy, RetryingVoice
+    from services.voices.google import GoogleVoice
+
+    voice = GoogleVoice(
+        settings.speech_endpoint,
+        timeout=settings.speech_timeout,
+        sample_rate=settings.sample_rate,
+        calls=settings.max_in_flight,
+    )
+    return RetryingVoice(voice, Policy(settings.attempts, settings.retry_deadline))
 
 
 def artifacts(output: str) -> ArtifactStore:

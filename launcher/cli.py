@@ -51,7 +51,8 @@ Writer = Annotated[
     typer.Option("--writer", metavar="NAME", help="Who writes: offline or gemini. [offline]"),
 ]
 Speaker = Annotated[
-    str | None, typer.Option("--voice", metavar="NAME", help="Who speaks: offline. [offline]")
+    str | None,
+    typer.Option("--voice", metavar="NAME", help="Who speaks: offline or google. [offline]"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -68,6 +69,20 @@ def run(
     status: StatusStore = None,
     writer: Writer = None,
     voice: Speaker = None,
+    speech_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--speech_endpoint", metavar="HOST:PORT", help="Text-to-Speech server, not Google's."
+        ),
+    ] = None,
+    speech_timeout: Annotated[
+        float | None,
+        typer.Option("--speech_timeout", metavar="SECONDS", help="Of a Google voice's call. [60]"),
+    ] = None,
+    sample_rate: Annotated[
+        int | None,
+        typer.Option("--sample_rate", metavar="HZ", help="Google voice; 0 is its own. [0]"),
+    ] = None,
     max_in_flight: Annotated[
         int | None,
         typer.Option("--max_in_flight", metavar="N", help="Calls at once, each slow step. [100]"),
@@ -113,6 +128,9 @@ def run(
         "status": status,
         "writer": writer,
         "voice": voice,
+        "speech_endpoint": speech_endpoint,
+        "speech_timeout": speech_timeout,
+        "sample_rate": sample_rate,
         "max_in_flight": max_in_flight,
         "generation_timeout": generation_timeout,
         "adaptation_timeout": adaptation_timeout,

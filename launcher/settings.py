@@ -32,6 +32,8 @@ _HTTPS: Final = re.compile(
     r"(https://[^/\s@?#]+|http://(127\.0\.0\.1|\[::1\]|localhost)(:\d+)?)(/[^\s@?#]*)?"
 )
 """Where a key may be sent: encrypted, or to this machine."""
+SAMPLE_RATES: Final = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+"""Hz that MP3 knows."""
 
 Flags: TypeAlias = "Mapping[str, str | int | float | None]"
 """Settings given on the command line; None for those that were not."""
@@ -58,6 +60,19 @@ def _endpoint(url: str) -> str:
     return url
 
 
+def _host_and_port(name: str) -> str:
+    if name and not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):[0-9]{1,5}", name):
+        raise PydanticCustomError("endpoint", "must be host:port")
+    return name
+
+
+def _sample_rate(hertz: int) -> int:
+    if hertz and hertz not in SAMPLE_RATES:
+        allowed = {"allowed": ", ".join(map(str, SAMPLE_RATES))}
+        raise PydanticCustomError("sample_rate", "must be 0 or one of {allowed}", allowed)
+    return hertz
+
+
 class Settings(BaseSettings):
     """What a run needs to know beyond the request; `docs/settings.md` explains each."""
 
@@ -78,7 +93,16 @@ class Settings(BaseSettings):
     writer: Literal["offline", "gemini"] = Field(
         "offline", description="Who writes and adapts scripts."
     )
-    voice: Literal["offline"] = Field("offline", description="Who speaks them.")
+    voice: Literal["offline", "google"] = Field("offline", description="Who speaks them.")
+    speech_endpoint: Annotated[str, AfterValidator(_host_and_port)] = Field(
+        "", description="host:port of a Text-to-Speech server in Google's place, unencrypted."
+    )
+    speech_timeout: float = Field(
+        60, gt=0, le=600, description="Seconds a call of the Google voice may take."
+    )
+    sample_rate: Annotated[int, AfterValidator(_sample_rate)] = Field(
+        0, description="Hz of the Google voice's audio; 0 for the voice's own."
+    )
     max_in_flight: int = Field(
         100, ge=1, le=1000, description="Calls under way at once, for each slow step."
     )

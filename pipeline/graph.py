@@ -36,6 +36,7 @@ class Services:
         languages: tags that the writer can write; None for any.
         max_in_flight: calls under way at once, for each slow step and process;
             max_narrations: the same for the voice, where it wants fewer.
+        chunks_at_once: of one long script, spoken side by side.
     """
 
     writer: Callable[[], TextModel]
@@ -45,6 +46,7 @@ class Services:
     languages: Collection[str] | None = None
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     max_narrations: int | None = None
+    chunks_at_once: int = 1
 
 
 def _agents(statuses: Callable[[], StatusStore]) -> Agents:
@@ -102,7 +104,7 @@ class NarrateBatches(beam.PTransform[Any, Any]):
             >> beam.ParDo(AdaptScript(writer, agents, slow)).with_outputs(FAILED, main="scripts")
         )
         narrated = adapted.scripts | "Narrate scripts" >> beam.ParDo(
-            NarrateScript(voice, artifacts, agents, speaking)
+            NarrateScript(voice, artifacts, agents, speaking, make.chunks_at_once)
         ).with_outputs(FAILED, main="narrations")
         counted = {
             "generated": generated.scripts,

@@ -24,6 +24,7 @@ class NarrateScript(ConcurrentDoFn[Script, Narration]):
         voice, artifacts: make the Voice and the ArtifactStore; called in setup.
         agents: makes the process's Agents.
         concurrency: what it runs on.
+        chunks_at_once: of one script, where it is too long for one call.
     """
 
     stage = "narrate"
@@ -34,11 +35,13 @@ class NarrateScript(ConcurrentDoFn[Script, Narration]):
         artifacts: Callable[[], ArtifactStore],
         agents: OncePerProcess[Agents],
         concurrency: Concurrency,
+        chunks_at_once: int = 1,
     ) -> None:
         super().__init__(concurrency)
         self._connect_voice = voice
         self._connect_artifacts = artifacts
         self._connect_agents = agents
+        self._chunks_at_once = chunks_at_once
 
     def setup(self) -> None:
         super().setup()
@@ -55,6 +58,7 @@ class NarrateScript(ConcurrentDoFn[Script, Narration]):
             language=item.language,
             voice_name=agent.voices.get(item.language, ""),
             rate=agent.speaking_rate,
+            concurrency=self._chunks_at_once,
         )
         aspect = aspect_of(agent, item.variation)
         audio = tag(

@@ -239,7 +239,7 @@ def test_equal_titles_are_two_jobs(call: Callable[..., Any]) -> None:
         (["--output", "ftp://host/x"], "--output must be a folder"),
         (["--status", "firestore2://x"], "--status must be a SQLite file"),
         (["--writer", "quill"], "--writer must be 'offline' or 'gemini' (got 'quill')"),
-        (["--voice", "mine"], "--voice must be 'offline' (got 'mine')"),
+        (["--voice", "mine"], "--voice must be 'offline' or 'google' (got 'mine')"),
         (["--max_in_flight", "0"], "--max_in_flight must be greater than or equal to 1 (got 0)"),
         (["--max_in_flight", "many"], "--max_in_flight"),
         (["--batch_id", "No Good"], "batch_id: must be 3 to 63 of a-z, 0-9 and -"),

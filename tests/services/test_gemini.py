@@ -100,7 +100,7 @@ def test_vertex_is_asked_with_a_token_instead_of_a_key(
     writer = GeminiWriter(
         GeminiAccess(project="a-project", location="europe-west4"),
         endpoint=gemini.url,
-        credentials=Credentials(token="a-token"),  # type: ignore[no-untyped-call]  # noqa: S106
+        credentials=Credentials(token="a-token"),  # noqa: S106
     )
     assert "O café" in writer.complete(variation()).text
     (call,) = gemini.calls
@@ -117,7 +117,7 @@ def test_credentials_that_cannot_be_renewed_are_refused(gemini: GeminiSimulator)
     writer = GeminiWriter(
         GeminiAccess(project="a-project", location="global"),
         endpoint=gemini.url,
-        credentials=Credentials(token=None),  # type: ignore[no-untyped-call]
+        credentials=Credentials(token=None),
     )
     with pytest.raises(Refused) as caught:
         writer.complete(variation())
@@ -128,7 +128,7 @@ class Offline(Credentials):
     """Credentials whose server cannot be reached."""
 
     def refresh(self, request: Any) -> None:
-        raise auth.TransportError(f"cannot reach the server of {request}")  # type: ignore[no-untyped-call]
+        raise auth.TransportError(f"cannot reach the server of {request}")
 
 
 def test_credentials_that_cannot_be_renewed_now_are_an_outage(gemini: GeminiSimulator) -> None:
@@ -136,7 +136,7 @@ def test_credentials_that_cannot_be_renewed_now_are_an_outage(gemini: GeminiSimu
     writer = GeminiWriter(
         GeminiAccess(project="a-project", location="global"),
         endpoint=gemini.url,
-        credentials=Offline(token=None),  # type: ignore[no-untyped-call]
+        credentials=Offline(token=None),
     )
     with pytest.raises(Unavailable) as caught:
         writer.complete(variation())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import pytest
@@ -84,6 +86,87 @@ def test_the_voices_own_errors_come_through() -> None:
 
     with pytest.raises(Overloaded, match="not now: Olá"):
         narrate(Busy(), "Olá", language="pt-BR")
+
+
+def frames_of(audio: bytes) -> list[bytes]:
+    """The frames, each of which is of the length of FRAME."""
+    return [audio[start : start + len(FRAME)] for start in range(0, len(audio), len(FRAME))]
+
+
+class Crowd:
+    """A voice whose calls are answered when so many are under way, the last begun first.
+
+    Each answer is one frame that holds the number in its text.
+
+    Args:
+        together: calls that wait for each other.
+        failing: numbers whose call fails with a code that holds the number.
+    """
+
+    max_bytes, max_sentence = 20, 20
+
+    def __init__(self, together: int, failing: frozenset[int] = frozenset()) -> None:
+        self.asked: list[int] = []
+        self._failing = failing
+        self._together = threading.Barrier(together, timeout=60)
+        self._answered: dict[int, threading.Event] = defaultdict(threading.Event)
+        self._size = together
+
+    def speak(self, utterance: Utterance) -> Speech:
+        """Wait for the others, and then for the one that was begun after this one."""
+        number = int(utterance.text.strip("."))
+        self.asked.append(number)
+        self._together.wait()
+        if (number + 1) % self._size:
+            assert self._answered[number + 1].wait(60)
+        self._answered[number].set()
+        if number in self._failing:
+            raise Refused("no", code=f"no_{number}")
+        return Speech(FRAME[:-1] + bytes([number]), "crowd")
+
+
+NUMBERS = [f"{number:018}." for number in range(8)]
+
+
+def test_chunks_are_spoken_side_by_side_and_joined_in_order() -> None:
+    """Four calls are under way at once; whichever is answered first, the order is the script's."""
+    before = threading.active_count()
+    narrated = narrate(Crowd(4), " ".join(NUMBERS), language="pt-BR", concurrency=4)
+    assert [frame[-1] for frame in frames_of(narrated.audio)] == list(range(8))
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("failing", [{1}, {1, 2, 3}, {1, 3}])
+def test_the_first_failure_in_order_ends_a_script(failing: set[int]) -> None:
+    """Later chunks fail earlier here; the error is the first one's, once all calls have ended."""
+    before = threading.active_count()
+    voice = Crowd(4, frozenset(failing))
+    with pytest.raises(Refused) as refusal:
+        narrate(voice, " ".join(NUMBERS[:4]), language="pt-BR", concurrency=4)
+    assert refusal.value.code == "no_1"
+    assert threading.active_count() == before
+
+
+def test_nothing_is_begun_after_a_failure() -> None:
+    """Of eight chunks, four at once, the four that fail are the only ones asked for."""
+    voice = Crowd(4, frozenset(range(4)))
+    with pytest.raises(Refused) as refusal:
+        narrate(voice, " ".join(NUMBERS), language="pt-BR", concurrency=4)
+    assert refusal.value.code == "no_0"
+    assert sorted(voice.asked) == [0, 1, 2, 3]
+
+
+def test_a_single_chunk_is_spoken_where_it_was_asked_for() -> None:
+    """No thread is begun for a script that one call can say."""
+    spoken_in: list[threading.Thread] = []
+
+    class Here(FakeVoice):
+        def speak(self, utterance: Utterance) -> Speech:
+            spoken_in.append(threading.current_thread())
+            return super().speak(utterance)
+
+    narrate(Here(), "Olá, mundo.", language="pt-BR", concurrency=8)
+    assert spoken_in == [threading.current_thread()]
 
 
 def test_the_offline_voice_narrates_a_script() -> None:
