@@ -136,7 +136,7 @@ def test_credentials_that_cannot_be_renewed_now_are_an_outage(gemini: GeminiSimu
     writer = GeminiWriter(
         GeminiAccess(project="a-project", location="global"),
         endpoint=gemini.url,
-        credentials=Offline(token=None),
+        credentials=Offline(token=None),  # type: ignore[no-untyped-call]
     )
     with pytest.raises(Unavailable) as caught:
         writer.complete(variation())
