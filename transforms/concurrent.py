@@ -27,7 +27,7 @@ FAILED: Final = "failed"
 
 TICK: Final = 0.05
 """Seconds without a finished element after which the steps behind are told."""
-GATHER: Final = 0.001
+GATHER: Final = 0.003
 """Seconds. Where elements are finished in quick succession, taking them a few at a time spares
 two threads from handing the interpreter's lock to and fro; for a slow call it is nothing."""
 
