@@ -56,13 +56,13 @@ def test_no_more_threads_than_allowed() -> None:
 
 
 def test_an_idle_thread_is_used_again() -> None:
-    """Tasks that come one after the other need one thread only."""
+    """Tasks that come one after the other do not need a thread each, nor a tenth of them."""
     threads, done = Threads(50, "again"), SimpleQueue[str]()
     for _ in range(200):
         threads.submit(lambda: done.put(threading.current_thread().name))
         assert done.get(timeout=PATIENCE) == "again"
-    # A second may be on its way when the first is not yet idle.
-    assert len(alive("again")) <= 2
+    # Another may be on its way when the first is not yet idle, or the machine is busy.
+    assert len(alive("again")) <= 5
 
 
 @pytest.mark.parametrize("limit", [1, 8])
