@@ -402,8 +402,8 @@ def main() -> None:
     asked = parser.parse_args()
     with GeminiSimulator(asked.port, latency=asked.latency, quota=asked.quota) as simulator:
         simulator.plan(*asked.fault)
-        print(f"--writer gemini --gemini_endpoint {simulator.url}", flush=True)
-        try:
+        try:  # whoever reads the line may interrupt at once
+            print(f"--writer gemini --gemini_endpoint {simulator.url}", flush=True)
             threading.Event().wait()
         except KeyboardInterrupt:
             print(f"{len(simulator.calls)} calls")

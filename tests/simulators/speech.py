@@ -364,10 +364,10 @@ def main() -> None:
     simulator = SpeechSimulator(
         port=given.port, latency=given.latency, quota=given.quota, speech=not given.silence
     )
-    with simulator:
+    # Whoever reads the line may interrupt at once.
+    with suppress(KeyboardInterrupt), simulator:
         print(f"Cloud Text-to-Speech, simulated, on {simulator.endpoint}", flush=True)
-        with suppress(KeyboardInterrupt):
-            simulator.serve()
+        simulator.serve()
 
 
 if __name__ == "__main__":
