@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -56,13 +57,15 @@ def test_no_more_threads_than_allowed() -> None:
 
 
 def test_an_idle_thread_is_used_again() -> None:
-    """Tasks that come one after the other do not need a thread each, nor a tenth of them."""
+    """Tasks that come one after the other need one thread only."""
     threads, done = Threads(50, "again"), SimpleQueue[str]()
     for _ in range(200):
         threads.submit(lambda: done.put(threading.current_thread().name))
         assert done.get(timeout=PATIENCE) == "again"
-    # Another may be on its way when the first is not yet idle, or the machine is busy.
-    assert len(alive("again")) <= 5
+        until = time.monotonic() + PATIENCE
+        while not threads._crew._idle:  # it has answered, and is on its way back
+            assert time.monotonic() < until
+    assert len(alive("again")) == 1
 
 
 @pytest.mark.parametrize("limit", [1, 8])
