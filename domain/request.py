@@ -234,6 +234,11 @@ class BatchRequest(_Model):
         """Narrations of the whole batch."""
         return len(self.titles) * self.items_per_job
 
+    def encoded(self) -> bytes:
+        """The form that is published and parsed; what has its default value is left out."""
+        document = self.model_dump(mode="json", exclude_defaults=True)
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
     def content_hash(self) -> str:
         """SHA-256 of everything asked for, whatever the batch is called."""
         document = self.model_dump(mode="json", exclude={"batch_id"})

@@ -100,6 +100,7 @@ class BatchDoc(TypedDict, total=False):
     started_at: str | None
     completed_at: str | None
     cancel_requested_at: str | None
+    held_until: str | None
     manifest_uri: str | None
     run_id: str
     content_hash: str

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from domain import keys
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from domain.request import BatchRequest, Problem
 
@@ -32,6 +36,17 @@ class Message:
     batch_id: str
     run_id: str
     resume: bool = False
+
+    @classmethod
+    def published(cls, data: bytes, message_id: str, published_at: datetime) -> Message:
+        """One that came by a topic; delivered twice, it is the same message.
+
+        Args:
+            message_id: the topic's name for it.
+            published_at: an aware time.
+        """
+        entropy = hashlib.sha256(message_id.encode()).hexdigest()
+        return cls(data, keys.new_batch_id(published_at, entropy), message_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +235,19 @@ Progress: TypeAlias = GeneratedScript | Script | Outcome
 
 @dataclass(frozen=True, slots=True)
 class BatchEnd:
-    """A batch came to an end; the numbers are of its items."""
+    """A batch came to an end; the numbers are of its items.
+
+    Attributes:
+        run_id: of the delivery that ended it.
+        completed_at: ISO 8601, UTC.
+    """
 
     batch_id: str
+    run_id: str
+    owner: str
     status: str
     completed: int
     failed: int
     cancelled: int
+    completed_at: str
     manifest_uri: str

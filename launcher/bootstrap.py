@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from launcher.claims import FileClaims, LeaseClaims
+from launcher.settings import BUCKET
 from services.access import GeminiAccess
 from services.errors import Unavailable
 from services.statuses.sqlite import SqliteStatusStore
@@ -14,9 +16,17 @@ from services.statuses.sqlite import SqliteStatusStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from launcher.claims import Claims
     from launcher.settings import Settings
     from pipeline.graph import Services
-    from services.ports import ArtifactStore, StatusStore, TextModel, Voice
+    from services.ports import (
+        ArtifactStore,
+        RequestSubscription,
+        RequestTopic,
+        StatusStore,
+        TextModel,
+        Voice,
+    )
 
 LOCAL_INTERVAL = 0.25
 """Seconds between writes of progress to SQLite, which has no rate to respect."""
@@ -37,12 +47,21 @@ def check_access(settings: Settings) -> None:
     Raises:
         ServiceError: saying what is to be set in the environment.
     """
+    users = []
     if settings.writer == "gemini":
         GeminiAccess.of(os.environ)
     if settings.voice == "google" and not settings.speech_endpoint:
-        from services.voices.google import check_credentials
+        from services.voices.google import USER
 
-        check_credentials()
+        users.append(USER)
+    if settings.output.startswith(BUCKET) and not os.environ.get("STORAGE_EMULATOR_HOST"):
+        users.append(settings.output)
+    if settings.firestore and not os.environ.get("FIRESTORE_EMULATOR_HOST"):
+        users.append(settings.status)
+    if users:
+        from services.googleapi import check_credentials
+
+        check_credentials(" and ".join(users))
 
 
 def services(settings: Settings) -> Services:
@@ -54,13 +73,21 @@ def services(settings: Settings) -> Services:
         writer=_writer(settings),
         voice=_voice(settings),
         artifacts=partial(artifacts, settings.output),
-        statuses=partial(_coalescing, settings.database.absolute()),
+        statuses=_shared_statuses(settings),
         languages=offered_languages(settings),
         max_in_flight=settings.max_in_flight,
         # The offline voice computes instead of waiting: more threads than cores only queue.
         max_narrations=min(settings.max_in_flight, os.cpu_count() or 1) if computing else None,
         chunks_at_once=1 if computing else CHUNKS_AT_ONCE,
+        dead_letter_topic=settings.dead_letter_topic,
+        events_topic=settings.events_topic,
     )
+
+
+def _shared_statuses(settings: Settings) -> Callable[[], StatusStore]:
+    if settings.database is None:
+        return partial(_shared_firestore, *settings.firestore or ("", ""))
+    return partial(_shared_sqlite, settings.database.absolute())
 
 
 def _writer(settings: Settings) -> Callable[[], TextModel]:
@@ -120,6 +147,8 @@ def statuses(settings: Settings) -> StatusStore:
     Raises:
         ServiceError: naming the store that cannot be used.
     """
+    if settings.database is None:
+        return _firestore(*settings.firestore or ("", ""))
     try:
         return SqliteStatusStore(settings.database)
     except Unavailable as error:
@@ -133,13 +162,59 @@ def existing_statuses(settings: Settings) -> StatusStore | None:
         ServiceError: naming the store that cannot be used.
     """
     try:
-        there = settings.database.exists()
+        there = settings.database is None or settings.database.exists()
     except OSError as error:
         raise Unavailable(f"{settings.database}: {error.strerror}") from error
     return statuses(settings) if there else None
 
 
-def _coalescing(database: Path) -> StatusStore:
+def claims(settings: Settings, statuses: StatusStore) -> Claims:
+    """Who makes what."""
+    if settings.database is None:
+        return LeaseClaims(statuses)
+    return FileClaims(settings.database)
+
+
+def look_every(settings: Settings) -> float:
+    """Seconds between two looks at a batch: each costs a few reads where reads are paid for."""
+    return 0.25 if settings.database else 2.0
+
+
+def topic(settings: Settings) -> RequestTopic:
+    """Where requests are published.
+
+    Raises:
+        ServiceError: where there are no credentials.
+    """
+    from services.requests.pubsub import PubsubTopic
+
+    return PubsubTopic(settings.topic)
+
+
+def subscription(settings: Settings) -> RequestSubscription:
+    """Where requests are taken from.
+
+    Raises:
+        ServiceError: where there are no credentials, or no such subscription.
+    """
+    from services.requests.pubsub import PubsubSubscription
+
+    return PubsubSubscription(settings.subscription)
+
+
+def _firestore(project: str, database: str) -> StatusStore:
+    from services.statuses.firestore import FirestoreStatusStore
+
+    return FirestoreStatusStore(project, database)
+
+
+def _shared_sqlite(database: Path) -> StatusStore:
     from services.statuses.coalescing import CoalescingStatusStore
 
     return CoalescingStatusStore(SqliteStatusStore(database), LOCAL_INTERVAL)
+
+
+def _shared_firestore(project: str, database: str) -> StatusStore:
+    from services.statuses.coalescing import CoalescingStatusStore
+
+    return CoalescingStatusStore(_firestore(project, database))

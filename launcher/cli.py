@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from launcher import __version__
+from launcher import __version__, flags
 from launcher.exits import BAD_INPUT, BadInput
 from services.errors import ServiceError
 
@@ -36,84 +36,39 @@ RequestFile = Annotated[
     str, typer.Argument(metavar="FILE", help="Batch request in JSON or YAML; - for standard input.")
 ]
 BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="A batch's id.")]
-Output = Annotated[
+NewBatchId = Annotated[
     str | None,
-    typer.Option("--output", "-o", metavar="DIR", help="Folder of the deliverables. [output]"),
-]
-StatusStore = Annotated[
-    str | None,
-    typer.Option(
-        "--status", metavar="STORE", help="SQLite file of the statuses. [status.db in the output]"
-    ),
-]
-Writer = Annotated[
-    str | None,
-    typer.Option("--writer", metavar="NAME", help="Who writes: offline or gemini. [offline]"),
-]
-Speaker = Annotated[
-    str | None,
-    typer.Option("--voice", metavar="NAME", help="Who speaks: offline or google. [offline]"),
+    typer.Option("--batch_id", metavar="ID", help="Call the batch this, or go on with it."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, Beam included.")]
 
 
 @app.command()
 def run(
+    context: typer.Context,
     file: RequestFile,
     *,
-    batch_id: Annotated[
-        str | None,
-        typer.Option("--batch_id", metavar="ID", help="Call the batch this, or go on with it."),
-    ] = None,
-    output: Output = None,
-    status: StatusStore = None,
-    writer: Writer = None,
-    voice: Speaker = None,
-    speech_endpoint: Annotated[
-        str | None,
-        typer.Option(
-            "--speech_endpoint", metavar="HOST:PORT", help="Text-to-Speech server, not Google's."
-        ),
-    ] = None,
-    speech_timeout: Annotated[
-        float | None,
-        typer.Option("--speech_timeout", metavar="SECONDS", help="Of a Google voice's call. [60]"),
-    ] = None,
-    sample_rate: Annotated[
-        int | None,
-        typer.Option("--sample_rate", metavar="HZ", help="Google voice; 0 is its own. [0]"),
-    ] = None,
-    max_in_flight: Annotated[
-        int | None,
-        typer.Option("--max_in_flight", metavar="N", help="Calls at once, each slow step. [100]"),
-    ] = None,
-    generation_timeout: Annotated[
-        float | None,
-        typer.Option("--generation_timeout", metavar="S", help="Seconds for a script. [120]"),
-    ] = None,
-    adaptation_timeout: Annotated[
-        float | None,
-        typer.Option("--adaptation_timeout", metavar="S", help="Seconds to adapt it. [120]"),
-    ] = None,
-    attempts: Annotated[
-        int | None,
-        typer.Option("--attempts", metavar="N", help="Calls, at most, for one answer. [5]"),
-    ] = None,
-    retry_deadline: Annotated[
-        float | None,
-        typer.Option("--retry_deadline", metavar="S", help="Seconds, retries included. [600]"),
-    ] = None,
-    gemini_endpoint: Annotated[
-        str | None,
-        typer.Option("--gemini_endpoint", metavar="URL", help="Gemini's base URL. [Google's]"),
-    ] = None,
+    batch_id: NewBatchId = None,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    writer: flags.Writer = None,
+    voice: flags.Speaker = None,
+    speech_endpoint: flags.SpeechEndpoint = None,
+    speech_timeout: flags.SpeechTimeout = None,
+    sample_rate: flags.SampleRate = None,
+    max_in_flight: flags.MaxInFlight = None,
+    generation_timeout: flags.GenerationTimeout = None,
+    adaptation_timeout: flags.AdaptationTimeout = None,
+    attempts: flags.Attempts = None,
+    retry_deadline: flags.RetryDeadline = None,
+    gemini_endpoint: flags.GeminiEndpoint = None,
+    events_topic: flags.EventsTopic = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress and no table; errors only.")
     ] = False,
     json: AsJson = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Log what happens, Beam included.")
-    ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Make a batch here and now, and show how far it is.
 
@@ -123,38 +78,85 @@ def run(
     """
     from launcher import run as running
 
-    flags = {
-        "output": output,
-        "status": status,
-        "writer": writer,
-        "voice": voice,
-        "speech_endpoint": speech_endpoint,
-        "speech_timeout": speech_timeout,
-        "sample_rate": sample_rate,
-        "max_in_flight": max_in_flight,
-        "generation_timeout": generation_timeout,
-        "adaptation_timeout": adaptation_timeout,
-        "attempts": attempts,
-        "retry_deadline": retry_deadline,
-        "gemini_endpoint": gemini_endpoint,
-    }
     view = running.View(quiet=quiet, json=json, verbose=verbose)
-    _end(running.run, file, batch_id, flags, view)
+    _end(running.run, file, batch_id, _given(context), view)
 
 
 @app.command()
-def validate(file: RequestFile, *, writer: Writer = None, json: AsJson = False) -> None:
+def submit(
+    context: typer.Context,
+    file: RequestFile,
+    *,
+    batch_id: NewBatchId = None,
+    topic: flags.Topic = None,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    writer: flags.Writer = None,
+    json: AsJson = False,
+) -> None:
+    """Ask for a batch: write it down as queued, and publish it.
+
+    Whoever runs `roteiro start` on the topic's subscription makes it. A batch
+    that is being made, or is complete, is not published again; one that ended
+    with narrations missing is, for those.
+    """
+    from launcher import submit as submitting
+
+    _end(submitting.submit, file, batch_id, _given(context), json=json)
+
+
+@app.command(context_settings={"allow_extra_args": True})
+def start(
+    context: typer.Context,
+    *,
+    subscription: flags.Subscription = None,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    writer: flags.Writer = None,
+    voice: flags.Speaker = None,
+    speech_endpoint: flags.SpeechEndpoint = None,
+    speech_timeout: flags.SpeechTimeout = None,
+    sample_rate: flags.SampleRate = None,
+    max_in_flight: flags.MaxInFlight = None,
+    generation_timeout: flags.GenerationTimeout = None,
+    adaptation_timeout: flags.AdaptationTimeout = None,
+    attempts: flags.Attempts = None,
+    retry_deadline: flags.RetryDeadline = None,
+    gemini_endpoint: flags.GeminiEndpoint = None,
+    dead_letter_topic: flags.DeadLetterTopic = None,
+    events_topic: flags.EventsTopic = None,
+    runner: flags.Runner = None,
+    max_batches: flags.MaxBatches = None,
+    grace: flags.Grace = None,
+    verbose: Verbose = False,
+) -> None:
+    """Make what a subscription asks for, until Ctrl-C or SIGTERM.
+
+    It begins with the batches of the status store that are queued or were left
+    unfinished. Stopping finishes the calls under way; what is left then is
+    queued for the next start. Ctrl-C again stops at once.
+    """
+    from launcher import start as starting
+
+    _end(starting.start, _given(context), context.args, verbose=verbose)
+
+
+@app.command()
+def validate(
+    context: typer.Context, file: RequestFile, *, writer: flags.Writer = None, json: AsJson = False
+) -> None:
     """Check a request and say what it would make.
 
     Nothing is touched.
     """
     from launcher import validate as validating
 
-    _end(validating.validate, file, {"writer": writer}, json=json)
+    _end(validating.validate, file, _given(context), json=json)
 
 
 @app.command("status")
 def show_status(
+    context: typer.Context,
     batch: Annotated[
         str, typer.Argument(metavar="BATCH", help="A batch's id; by default the newest.")
     ] = "",
@@ -163,19 +165,19 @@ def show_status(
         bool, typer.Option("--watch", "-w", help="Stay until the batch has ended.")
     ] = False,
     jobs: Annotated[bool, typer.Option("--jobs", help="Every job, not just the first.")] = False,
-    output: Output = None,
-    status: StatusStore = None,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
     json: AsJson = False,
 ) -> None:
     """Show how far a batch is, job by job."""
     from launcher import status as showing
 
-    flags = {"output": output, "status": status}
-    _end(showing.show, batch, flags, watch=watch, every_job=jobs, json=json)
+    _end(showing.show, batch, _given(context), watch=watch, every_job=jobs, json=json)
 
 
 @app.command("list")
 def list_batches(
+    context: typer.Context,
     *,
     owner: Annotated[str, typer.Option("--owner", metavar="NAME", help="Only this owner's.")] = "",
     state: Annotated[
@@ -191,7 +193,7 @@ def list_batches(
     before: Annotated[
         str, typer.Option("--before", metavar="BATCH", help="Those older than this batch.")
     ] = "",
-    output: Output = None,
+    output: flags.Output = None,
     status: Annotated[
         str | None,
         typer.Option(
@@ -207,11 +209,12 @@ def list_batches(
     from services.ports import BatchQuery
 
     query = BatchQuery(owner=owner, text=text, before=before, limit=limit)
-    _end(listing.show, query, state, {"output": output, "status": status}, json=json)
+    _end(listing.show, query, state, _given(context), json=json)
 
 
 @app.command()
 def download(
+    context: typer.Context,
     batch: BatchId,
     *,
     to: Annotated[
@@ -219,8 +222,8 @@ def download(
         typer.Option("--to", metavar="FILE", help="ZIP to write; - for standard output. [ID.zip]"),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the ZIP if it is there.")] = False,
-    output: Output = None,
-    status: StatusStore = None,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
 ) -> None:
     """Collect a batch's files in a ZIP with readable names.
 
@@ -229,7 +232,14 @@ def download(
     """
     from launcher import download as downloading
 
-    _end(downloading.download, batch, to, {"output": output, "status": status}, replace=force)
+    _end(downloading.download, batch, to, _given(context), replace=force)
+
+
+def _given(context: typer.Context) -> dict[str, Any]:
+    """The settings among a command's options; None for those that were not given."""
+    from launcher.settings import Settings
+
+    return {name: value for name, value in context.params.items() if name in Settings.model_fields}
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback

@@ -32,12 +32,12 @@ def show(query: BatchQuery, state: str, flags: Flags, *, json: bool) -> int:
     elif found:
         _print(found)
     else:
-        error_console().print(f"no such batch in {settings.database}", soft_wrap=True)
+        error_console().print(f"no such batch in {settings.store}", soft_wrap=True)
     return DONE
 
 
 def _find(query: BatchQuery, settings: Settings) -> list[BatchDoc]:
-    unknown = BadInput(f"--before: no batch {query.before} in {settings.database}")
+    unknown = BadInput(f"--before: no batch {query.before} in {settings.store}")
     statuses = bootstrap.existing_statuses(settings)
     if statuses is None:
         if query.before:

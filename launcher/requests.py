@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sys
+import uuid
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import yaml
 from yaml.constructor import ConstructorError
 
+from domain import keys
 from domain.request import (
     MAX_BYTES,
     BatchRequest,
@@ -24,7 +26,9 @@ from domain.request import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
+
+    from domain.status import BatchDoc, JobDoc
 
 STANDARD_INPUT: Final = "-"
 
@@ -59,10 +63,18 @@ def file_name(file: str) -> str:
     return "standard input" if file == STANDARD_INPUT else file
 
 
-def as_message(request: BatchRequest) -> bytes:
-    """The encoded form that is published and parsed."""
-    document = request.model_dump(mode="json", exclude_defaults=True)
-    return json.dumps(document, ensure_ascii=False).encode()
+def named(request: BatchRequest) -> BatchRequest:
+    """The request under its own id, or a new one."""
+    if request.batch_id:
+        return request
+    new = keys.new_batch_id(datetime.now(UTC), uuid.uuid4().hex)
+    return request.model_copy(update={"batch_id": new})
+
+
+def stored_request(batch: BatchDoc, jobs: Iterable[JobDoc]) -> BatchRequest:
+    """The request that a batch was made of, from its documents."""
+    titles = [job["title"] for job in jobs]
+    return build_request({**batch["request"], "batch_id": batch["batch_id"], "titles": titles})
 
 
 def _read(file: str) -> bytes:

@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 CONFIG_FILE: Final = "roteiro.toml"
 ENV_PREFIX: Final = "ROTEIRO_"
 SQLITE: Final = "sqlite://"
+FIRESTORE: Final = "firestore://"
+BUCKET: Final = "gs://"
+DIRECT: Final = "direct"
 _HTTPS: Final = re.compile(
     r"(https://[^/\s@?#]+|http://(127\.0\.0\.1|\[::1\]|localhost)(:\d+)?)(/[^\s@?#]*)?"
 )
 """Where a key may be sent: encrypted, or to this machine."""
+_DATABASE: Final = re.compile(r"firestore://([a-z][a-z0-9:.-]{4,61}[a-z0-9])(?:/([^/\s]+))?")
 SAMPLE_RATES: Final = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """Hz that MP3 knows."""
 
@@ -47,6 +51,31 @@ def _location(allowed: str, *schemes: str) -> AfterValidator:
             raise PydanticCustomError("scheme", "must be {allowed}", {"allowed": allowed})
         if any(unicodedata.category(c) == "Cc" for c in name):
             raise PydanticCustomError("control", "must not hold control characters")
+        return name
+
+    return AfterValidator(check)
+
+
+def _firestore(name: str) -> str:
+    if name.startswith(FIRESTORE) and not _DATABASE.fullmatch(name):
+        raise PydanticCustomError("firestore", "must be firestore://project/database")
+    return name
+
+
+def _bucket(name: str) -> str:
+    if name.startswith(BUCKET) and not re.fullmatch(r"gs://[^/]+(/.*)?", name):
+        raise PydanticCustomError("bucket", "must be gs://bucket or gs://bucket/prefix")
+    return name
+
+
+def _resource(kind: str) -> AfterValidator:
+    """A Pub/Sub topic or subscription by its full name, or none."""
+
+    def check(name: str) -> str:
+        if name and not re.fullmatch(rf"projects/[^/\s]+/{kind}/[^/\s]+", name):
+            raise PydanticCustomError(
+                "resource", "must be projects/<project>/{kind}/<name>", {"kind": kind}
+            )
         return name
 
     return AfterValidator(check)
@@ -84,11 +113,17 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    output: Annotated[str, _location("a folder")] = Field(
-        "output", min_length=1, description="Folder of the deliverables."
-    )
-    status: Annotated[str, _location("a SQLite file, sqlite:// before it or not", SQLITE)] = Field(
-        "", description="Status store: a SQLite file; by default status.db in the output folder."
+    output: Annotated[
+        str, _location("a folder or gs://bucket/prefix", BUCKET), AfterValidator(_bucket)
+    ] = Field("output", min_length=1, description="Folder or bucket of the deliverables.")
+    status: Annotated[
+        str,
+        _location("a SQLite file or firestore://project/database", SQLITE, FIRESTORE),
+        AfterValidator(_firestore),
+    ] = Field(
+        "",
+        description="Status store: a SQLite file, or firestore://project/database; by default "
+        "status.db in the output folder.",
     )
     writer: Literal["offline", "gemini"] = Field(
         "offline", description="Who writes and adapts scripts."
@@ -120,6 +155,28 @@ class Settings(BaseSettings):
         "", description="Base URL of Gemini's API, instead of Google's."
     )
 
+    topic: Annotated[str, _resource("topics")] = Field(
+        "", description="Where `submit` publishes requests."
+    )
+    subscription: Annotated[str, _resource("subscriptions")] = Field(
+        "", description="Where `start` takes requests from."
+    )
+    dead_letter_topic: Annotated[str, _resource("topics")] = Field(
+        "", description="Where rejected messages are published, besides the output."
+    )
+    events_topic: Annotated[str, _resource("topics")] = Field(
+        "", description="Where the ends of batches are published."
+    )
+    runner: str = Field(
+        DIRECT, min_length=1, description="Who runs the pipeline that `start` starts."
+    )
+    max_batches: int = Field(
+        10, ge=1, le=100, description="Batches that `start` makes at once, on the direct runner."
+    )
+    grace: float = Field(
+        30, ge=0, le=86_400, description="Seconds that calls under way have when `start` stops."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -133,11 +190,20 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @property
-    def database(self) -> Path:
-        """Where the SQLite status store is."""
-        if self.status:
-            return Path(self.status.removeprefix(SQLITE))
-        return Path(self.output, "status.db")
+    def store(self) -> str:
+        """The status store, as messages name it."""
+        return self.status or str(Path(self.output, "status.db"))
+
+    @property
+    def database(self) -> Path | None:
+        """Where the SQLite status store is; None where it is Firestore."""
+        return None if self.firestore else Path(self.store.removeprefix(SQLITE))
+
+    @property
+    def firestore(self) -> tuple[str, str] | None:
+        """Project and database, where the statuses are in Firestore."""
+        found = _DATABASE.fullmatch(self.status)
+        return (found[1], found[2] or "(default)") if found else None
 
 
 def load_settings(flags: Flags) -> Settings:
@@ -148,13 +214,19 @@ def load_settings(flags: Flags) -> Settings:
     """
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         raise BadInput("\n".join(_explained(detail, given) for detail in error.errors())) from None
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{CONFIG_FILE} is not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{CONFIG_FILE} cannot be read: {error}") from None
+    if settings.output.startswith(BUCKET) and not settings.status:
+        raise BadInput(
+            f"--status is missing: with output in {settings.output}, name the status store, such "
+            "as firestore://project/(default), or a SQLite file"
+        )
+    return settings
 
 
 def _explained(detail: ErrorDetails, flags: Flags) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from domain.status import TERMINAL
 from launcher import bootstrap
-from launcher.claims import is_claimed
 from launcher.consoles import error_console, moment, output_console, plain_table, print_json_with
 from launcher.exits import DONE, INTERRUPTED, BadInput
 from launcher.progress import progress_on, summary
@@ -19,7 +18,6 @@ from services.ports import BatchQuery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from rich.console import Console
 
@@ -39,7 +37,7 @@ def show(batch_id: str, flags: Flags, *, watch: bool, every_job: bool, json: boo
         latest = batch
         if watch:
             try:
-                latest = _watch(batch, statuses, settings.database, silent=json)
+                latest = _watch(batch, statuses, settings, silent=json)
             except KeyboardInterrupt:
                 error_console().print("No longer watching; the batch is left alone.")
                 return INTERRUPTED
@@ -47,18 +45,13 @@ def show(batch_id: str, flags: Flags, *, watch: bool, every_job: bool, json: boo
             print_json_with(latest, "jobs", statuses.jobs(latest["batch_id"]))
         else:
             _print(output_console(), latest, statuses, every_job=every_job)
-            if _is_left(latest, settings.database):
+            if bootstrap.claims(settings, statuses).is_left(latest):
                 output_console().print(
-                    "No process on this machine is making it. `roteiro run` with the same request "
-                    f"and --batch_id {latest['batch_id']} goes on with it.",
+                    "No process is making it any more. `roteiro run` with the same request and "
+                    f"--batch_id {latest['batch_id']} goes on with it.",
                     soft_wrap=True,
                 )
     return DONE
-
-
-def _is_left(batch: BatchDoc, database: Path) -> bool:
-    """Whether a batch was begun and nobody is there to end it."""
-    return batch["status"] == "running" and not is_claimed(database, batch["batch_id"])
 
 
 @contextmanager
@@ -70,7 +63,7 @@ def stored_batch(batch_id: str, settings: Settings) -> Iterator[tuple[BatchDoc, 
     """
     wanted = f"no batch {batch_id}" if batch_id else "no batch yet"
     unknown = BadInput(
-        f"{wanted} in {settings.database}; `roteiro list` shows what there is, "
+        f"{wanted} in {settings.store}; `roteiro list` shows what there is, "
         "--output or --status names another place"
     )
     statuses = bootstrap.existing_statuses(settings)
@@ -84,7 +77,8 @@ def stored_batch(batch_id: str, settings: Settings) -> Iterator[tuple[BatchDoc, 
         yield batch, statuses
 
 
-def _watch(batch: BatchDoc, statuses: StatusStore, database: Path, *, silent: bool) -> BatchDoc:
+def _watch(batch: BatchDoc, statuses: StatusStore, settings: Settings, *, silent: bool) -> BatchDoc:
+    claims = bootstrap.claims(settings, statuses)
     progress = progress_on(error_console(), silent=silent)
     batch_id = batch["batch_id"]
     progress.begin(f"Batch {batch_id} of {batch['owner']}")
@@ -92,9 +86,9 @@ def _watch(batch: BatchDoc, statuses: StatusStore, database: Path, *, silent: bo
         while True:
             latest = statuses.batch(batch_id) or batch
             progress.show(latest)
-            if latest["status"] in TERMINAL or _is_left(latest, database):
+            if latest["status"] in TERMINAL or claims.is_left(latest):
                 return latest
-            time.sleep(WATCH_EVERY)
+            time.sleep(max(WATCH_EVERY, bootstrap.look_every(settings)))
 
 
 def _print(console: Console, batch: BatchDoc, statuses: StatusStore, *, every_job: bool) -> None:

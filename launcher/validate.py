@@ -14,7 +14,7 @@ from launcher.settings import load_settings
 
 if TYPE_CHECKING:
     from domain.request import BatchRequest
-    from launcher.settings import Flags
+    from launcher.settings import Flags, Settings
 
 
 def validate(file: str, flags: Flags, *, json: bool) -> int:
@@ -52,3 +52,14 @@ def sizes(request: BatchRequest) -> str:
 def counted(number: int, noun: str) -> str:
     """(1, "title") → `1 title`; (2, "title") → `2 titles`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def made_by(settings: Settings) -> str:
+    """`written by gemini, spoken by the offline stand-in`."""
+    writer, speaker = (
+        "the offline stand-in" if name == "offline" else name
+        for name in (settings.writer, settings.voice)
+    )
+    if writer == speaker:
+        return f"written and spoken by {writer}"
+    return f"written by {writer}, spoken by {speaker}"

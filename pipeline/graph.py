@@ -15,6 +15,7 @@ from services.ports import ArtifactStore, StatusStore, TextModel, Voice
 from transforms import close, coders, expand
 from transforms.accept import AcceptBatches
 from transforms.adapt import AdaptScript
+from transforms.announce import AnnounceEnds
 from transforms.concurrent import FAILED, Concurrency, OncePerProcess
 from transforms.generate import GenerateScript
 from transforms.narrate import NarrateScript
@@ -37,6 +38,9 @@ class Services:
         max_in_flight: calls under way at once, for each slow step and process;
             max_narrations: the same for the voice, where it wants fewer.
         chunks_at_once: of one long script, spoken side by side.
+        dead_letter_topic: where rejected messages are published, events_topic:
+            where the ends of batches are, as projects/<project>/topics/<topic>;
+            empty for nowhere.
     """
 
     writer: Callable[[], TextModel]
@@ -47,6 +51,8 @@ class Services:
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     max_narrations: int | None = None
     chunks_at_once: int = 1
+    dead_letter_topic: str = ""
+    events_topic: str = ""
 
 
 def _agents(statuses: Callable[[], StatusStore]) -> Agents:
@@ -67,19 +73,27 @@ class NarrateBatches(beam.PTransform[Any, Any]):
     def __init__(self, services: Services) -> None:
         super().__init__()
         self._services = services
+        self._writer = OncePerProcess(services.writer)
+        self._voice = OncePerProcess(services.voice)
+        self._artifacts = OncePerProcess(services.artifacts)
+        self._statuses = OncePerProcess(services.statuses)
+        self._slow = Concurrency(
+            threads=OncePerProcess(partial(Threads, 3 * services.max_in_flight, "roteiro")),
+            watch=OncePerProcess(partial(_watch, self._statuses)),
+            max_in_flight=services.max_in_flight,
+        )
+
+    def watch(self) -> CancelWatch:
+        """What the steps of this process ask before a call; whoever holds it can stop them."""
+        return self._slow.watch()
 
     def expand(self, messages: PCollection[Message]) -> Any:
         """Read it aloud."""
         coders.register()
-        make = self._services
-        writer, voice = OncePerProcess(make.writer), OncePerProcess(make.voice)
-        artifacts, statuses = OncePerProcess(make.artifacts), OncePerProcess(make.statuses)
+        make, slow = self._services, self._slow
+        writer, voice = self._writer, self._voice
+        artifacts, statuses = self._artifacts, self._statuses
         agents = OncePerProcess(partial(_agents, statuses))
-        slow = Concurrency(
-            threads=OncePerProcess(partial(Threads, 3 * make.max_in_flight, "roteiro")),
-            watch=OncePerProcess(partial(_watch, statuses)),
-            max_in_flight=make.max_in_flight,
-        )
         speaking = replace(slow, max_in_flight=make.max_narrations or make.max_in_flight)
 
         submissions = messages | "Parse requests" >> ParseRequests(make.languages)
@@ -87,7 +101,7 @@ class NarrateBatches(beam.PTransform[Any, Any]):
         _ = (
             (submissions[REJECTED], batches[REJECTED])
             | "Flatten rejected" >> beam.Flatten()
-            | "Keep rejected" >> KeepRejected(artifacts)
+            | "Keep rejected" >> KeepRejected(artifacts, make.dead_letter_topic)
         )
         generated = (
             batches.batches
@@ -117,9 +131,12 @@ class NarrateBatches(beam.PTransform[Any, Any]):
         earlier = batches.batches | "Count earlier items" >> beam.FlatMap(
             close.earlier_marks
         ).with_output_types(tuple[JobKey, JobMarks])
-        return (
+        ends = (
             (counted, earlier)
             | "Flatten counts" >> beam.Flatten()
             | "Close jobs" >> beam.ParDo(close.CloseJob(statuses))
             | "Close batches" >> beam.ParDo(close.CloseBatch(statuses, artifacts))
         )
+        if not make.events_topic:
+            return ends
+        return ends | "Announce ends" >> AnnounceEnds(make.events_topic)

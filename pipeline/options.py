@@ -13,3 +13,13 @@ def local_bounded(*flags: str) -> PipelineOptions:
         flags: further Beam options, as on the command line.
     """
     return PipelineOptions([f"--runner={LOCAL_BOUNDED}", *flags])
+
+
+def streaming(runner: str, *flags: str) -> PipelineOptions:
+    """Options of a run that never ends by itself.
+
+    Args:
+        runner: its name, as Beam knows it.
+        flags: further Beam options, as on the command line.
+    """
+    return PipelineOptions([f"--runner={runner}", "--streaming", *flags])

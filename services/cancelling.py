@@ -1,4 +1,4 @@
-"""Cancelling: how steps learn, without asking at every call, that a batch is to stop."""
+"""Cancelling: how steps learn, without asking at every call, that they are to stop."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ ASK_EVERY: Final = 1.0
 class CancelWatch:
     """Tells whether a batch was cancelled, from an answer of at most a second ago.
 
+    And whether this process is to begin nothing more, whatever the batch.
+
     Args:
         statuses: is asked once an interval and batch, whatever the number of steps.
         interval: seconds an answer holds.
@@ -39,6 +41,16 @@ class CancelWatch:
         self._clock = clock
         self._asking = threading.Lock()
         self._answers: dict[str, tuple[float, bool]] = {}
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Have the steps of this process begin nothing more; there is no way back."""
+        self._stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the process is about to end, and leaves what is not begun to the next."""
+        return self._stopping
 
     def cancelled(self, batch_id: str) -> bool:
         """The latest answer; while the store is away, the last one it gave."""

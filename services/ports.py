@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from domain.prompts import Prompt
     from domain.request import BatchRequest
@@ -111,6 +112,81 @@ class ArtifactStore(Protocol):
 
     def existing(self, folder: str) -> Mapping[str, int]:
         """All files below a folder, uri → size in bytes; none where there is no such folder."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as a subscription hands it over.
+
+    Attributes:
+        message_id: the topic's name for it; the same when it is delivered again.
+        published_at: an aware time.
+        receipt: what acknowledges it.
+    """
+
+    data: bytes
+    message_id: str
+    published_at: datetime
+    receipt: str = field(repr=False)
+
+
+class RequestTopic(Protocol):
+    """Where encoded requests are published. Safe to call from many threads at once."""
+
+    def check(self) -> None:
+        """Whether it is there.
+
+        Raises:
+            ServiceError: naming the topic and what to do.
+        """
+        ...
+
+    def publish(self, data: bytes, attributes: Mapping[str, str]) -> str:
+        """Publish one message; returns its id once the topic has it.
+
+        Raises:
+            ServiceError: naming the topic and what to do.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+class RequestSubscription(Protocol):
+    """Where encoded requests are taken from. Safe to call from many threads at once.
+
+    A message that is not acknowledged comes again.
+    """
+
+    def check(self) -> None:
+        """Whether it is there.
+
+        Raises:
+            ServiceError: naming the subscription and what to do.
+        """
+        ...
+
+    def receive(self, most: int) -> list[Delivery]:
+        """Wait a while for messages; none where none came.
+
+        Raises:
+            ServiceError: naming the subscription and what to do.
+        """
+        ...
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Take a message off the subscription.
+
+        Raises:
+            ServiceError: where that is not sure; it may come again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
         ...
 
 

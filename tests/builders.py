@@ -10,7 +10,17 @@ from typing import Any
 
 from domain import keys
 from domain.request import AgentConfig, BatchRequest, build_request
-from domain.work import Failure, GeneratedScript, Item, Job, Narration, Script, ScriptTask, Stage
+from domain.work import (
+    BatchEnd,
+    Failure,
+    GeneratedScript,
+    Item,
+    Job,
+    Narration,
+    Script,
+    ScriptTask,
+    Stage,
+)
 
 ROTEIRO = str(Path(sys.executable).with_name("roteiro"))
 """The command line of this environment; PROGRAM is what it calls itself."""
@@ -109,6 +119,22 @@ def narration(of: Item | None = None, **fields: Any) -> Narration:
         "voice": "a-voice",
     }
     return Narration(narrated, **{**made, **fields})
+
+
+def batch_end(**fields: Any) -> BatchEnd:
+    """The end of the batch `cafe`, of which one item failed."""
+    told = {
+        "batch_id": "cafe",
+        "run_id": "run-1",
+        "owner": "ana@example.com",
+        "status": "partial",
+        "completed": 4,
+        "failed": 2,
+        "cancelled": 0,
+        "completed_at": "2026-01-01T12:00:00.000+00:00",
+        "manifest_uri": "out/manifest.json",
+    }
+    return BatchEnd(**{**told, **fields})
 
 
 def failure(

@@ -134,7 +134,7 @@ class CloseBatch(beam.DoFn):
         ended: tuple[BatchKey, JobEnd],
         state: Any = beam.DoFn.StateParam(COUNTS),  # noqa: B008 - Beam's way to ask for it
     ) -> Iterator[BatchEnd]:
-        (batch_id, _), (position, jobs, *counts) = ended
+        key, (position, jobs, *counts) = ended
         seen, *before = state.read() or (bytes(jobs // 8 + 1), 0, 0, 0)
         bits = int.from_bytes(seen, "big")
         if bits >> position - 1 & 1:
@@ -145,9 +145,10 @@ class CloseBatch(beam.DoFn):
             state.write((bits.to_bytes(len(seen), "big"), *totals))
             return
         state.clear()
-        yield self._close(batch_id, *totals)
+        yield self._close(key, *totals)
 
-    def _close(self, batch_id: str, completed: int, failed: int, cancelled: int) -> BatchEnd:
+    def _close(self, key: BatchKey, completed: int, failed: int, cancelled: int) -> BatchEnd:
+        batch_id, run_id = key
         final = status.final_status(completed=completed, failed=failed, cancelled=cancelled)
         path = keys.manifest(batch_id)
         patch = status.ended(final, self._artifacts.uri(path), self._clock())
@@ -158,4 +159,14 @@ class CloseBatch(beam.DoFn):
             write_manifest(file, status.merge(batch, patch), self._statuses.jobs(batch_id))
         self._statuses.merge_batch(batch_id, patch)
         log.info("batch ended", status=final, batch_id=batch_id, completed=completed, failed=failed)
-        return BatchEnd(batch_id, final, completed, failed, cancelled, self._artifacts.uri(path))
+        return BatchEnd(
+            batch_id=batch_id,
+            run_id=run_id,
+            owner=batch["owner"],
+            status=final,
+            completed=completed,
+            failed=failed,
+            cancelled=cancelled,
+            completed_at=patch["completed_at"],
+            manifest_uri=patch["manifest_uri"],
+        )

@@ -92,7 +92,9 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
     A ServiceError of `handle` makes the element's items Failures with the
     error's code. Any other exception does so too, with code `internal`, and is
     logged once with its traceback: a streaming runner would retry its bundle
-    for ever. Items of a batch that somebody cancels fail unasked.
+    for ever. Items of a batch that somebody cancels fail unasked; where the
+    process is to stop, elements that were not begun go no further, and their
+    batch stays unfinished for the next process that takes it up.
 
     Output:  Out      main: what `handle` returned, windows and timestamps kept; and Ticks.
              Failure  FAILED: one for each item of an element that failed.
@@ -193,6 +195,8 @@ class ConcurrentDoFn(beam.DoFn, abc.ABC, Generic[In, Out]):
             done.put(handled)
 
     def _handled(self, windowed: WindowedValue) -> _Handled:
+        if self._watch.stopping:
+            return _Handled(windowed, [], None)
         try:
             batch_id = next(iter(self.items(windowed.value))).job.batch_id
             if self._watch.cancelled(batch_id):

@@ -21,7 +21,6 @@ from domain.request import (
     field_path,
     parse_request,
 )
-from launcher.requests import as_message
 from tests.builders import agent_document, batch_request, encoded, request_document
 
 LANGUAGE_HINT = "is not a known BCP-47 language tag; write it like pt-BR, en-US or ja-JP"
@@ -696,7 +695,7 @@ VALID = st.fixed_dictionaries(
 def test_a_request_survives_being_published(document: dict[str, Any]) -> None:
     """Written as a message and read again, or pickled, a request is the same request."""
     request = build_request(document)
-    again = parse_request(as_message(request))
+    again = parse_request(request.encoded())
     assert again == request
     assert again.content_hash() == request.content_hash()
     assert pickle.loads(pickle.dumps(request)) == request  # noqa: S301 - our own

@@ -7,8 +7,9 @@ import pickle
 import pytest
 
 from domain.request import Problem
-from domain.work import BatchEnd, Item, Message, Rejected, ScriptTask, Submission
+from domain.work import Item, Message, Rejected, ScriptTask, Submission
 from tests.builders import (
+    batch_end,
     batch_request,
     failure,
     generated_script,
@@ -70,7 +71,7 @@ def test_the_clients_id_comes_before_the_messages(batch_id: str | None, expected
         script(),
         narration(),
         failure(),
-        BatchEnd("cafe", "partial", 1, 1, 0, "out/manifest.json"),
+        batch_end(),
     ],
     ids=lambda element: type(element).__name__,
 )

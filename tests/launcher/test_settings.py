@@ -121,13 +121,53 @@ def test_every_setting_is_documented() -> None:
         assert meaning
 
 
-def test_every_setting_is_a_flag_of_run_with_its_default(call: Callable[..., Any]) -> None:
-    """`roteiro run --help` shows each setting, and the default that is used."""
-    shown = " ".join(call("run", "--help").output.split())
+def test_every_setting_is_a_flag_with_its_default(call: Callable[..., Any]) -> None:
+    """The help of the commands shows each setting, and the default that is used."""
+    commands = ("run", "submit", "start")
+    shown = " ".join(" ".join(call(name, "--help").output.split()) for name in commands)
     for name, field in Settings.model_fields.items():
         assert f"--{name} " in shown
         if field.default:
             assert f"[{field.default}]" in shown
+
+
+@pytest.mark.parametrize(
+    ("status", "place"),
+    [
+        ("firestore://my-project", ("my-project", "(default)")),
+        ("firestore://my-project/statuses", ("my-project", "statuses")),
+        ("status.db", None),
+    ],
+)
+def test_statuses_may_be_in_firestore(status: str, place: tuple[str, str] | None) -> None:
+    """A project alone has its default database."""
+    settings = load_settings({"status": status})
+    assert settings.firestore == place
+    assert (settings.database is None) == (place is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("status", "firestore://X", "must be firestore://project/database"),
+        ("status", "gs://bucket", "must be a SQLite file or firestore://project/database"),
+        ("output", "gs:///prefix", "must be gs://bucket or gs://bucket/prefix"),
+        ("output", "s3://bucket", "must be a folder or gs://bucket/prefix"),
+        ("topic", "requests", "must be projects/<project>/topics/<name>"),
+        ("subscription", "projects/a/topics/b", "must be projects/<project>/subscriptions/<name>"),
+    ],
+)
+def test_places_in_the_cloud_are_named_in_full(name: str, value: str, reason: str) -> None:
+    """A name that cannot be right is refused with the form that would be."""
+    with pytest.raises(BadInput, match=re.escape(f"--{name} {reason}")):
+        load_settings({name: value})
+
+
+def test_a_bucket_needs_a_status_store() -> None:
+    """SQLite cannot live in a bucket, so that the store must be named."""
+    with pytest.raises(BadInput, match="--status is missing"):
+        load_settings({"output": "gs://bucket"})
+    assert load_settings({"output": "gs://bucket", "status": "status.db"}).database
 
 
 def test_help_lists_the_exit_codes(call: Callable[..., Any]) -> None:

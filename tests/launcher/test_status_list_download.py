@@ -19,7 +19,7 @@ import pytest
 from domain import keys
 from domain.request import BatchRequest, parse_request
 from domain.status import STATUSES
-from launcher.claims import claim
+from launcher.claims import FileClaims
 from launcher.download import NAME_BYTES, readable
 from services.statuses.sqlite import SqliteStatusStore
 
@@ -168,7 +168,7 @@ def test_watching_ends_with_the_batch(
 ) -> None:
     """`status --watch` prints progress as lines, stays while it runs, and then shows the end."""
     fill(statuses, ask("cafe"), languages=("pt-BR",))
-    with claim(folder / "output" / "status.db", "cafe"):
+    with FileClaims(folder / "output" / "status.db").claim("cafe"):
         process = start("status", "--watch", cwd=folder)
         assert process.stderr.readline() == "Batch cafe of ana@example.com\n"
         assert process.stderr.readline().startswith("Narrations 1 of 2 (50 %)")
@@ -188,7 +188,7 @@ def test_a_batch_whose_process_is_gone_is_told(
         result = call(*words)
         assert result.exit_code == 0
         assert "Batch cafe of ana@example.com: running" in result.stdout
-        assert "No process on this machine is making it." in result.stdout
+        assert "No process is making it any more." in result.stdout
         assert "--batch_id cafe goes on with it." in result.stdout
 
 

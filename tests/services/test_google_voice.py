@@ -12,9 +12,10 @@ from google.api_core import exceptions
 from google.rpc import error_details_pb2
 
 from services.errors import Overloaded, QuotaExhausted, Refused, ServiceError, Unavailable
+from services.googleapi import check_credentials, service_error
 from services.ports import Utterance
 from services.speaking import narrate
-from services.voices.google import GoogleVoice, check_credentials, language_code, service_error
+from services.voices.google import USER, GoogleVoice, language_code
 from tests.simulators.speech import Fault, SpeechSimulator
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def test_missing_credentials_are_told_with_a_remedy(
     """Where there are no Application Default Credentials, the error says how to get some."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     with pytest.raises(Refused, match="gcloud auth application-default login") as refusal:
-        check_credentials()
+        check_credentials(USER)
     assert refusal.value.code == "unauthenticated"
     assert failure(GoogleVoice()).code == "unauthenticated"
 

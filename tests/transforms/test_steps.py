@@ -360,8 +360,9 @@ def test_dead_letters_keep_bytes_and_reasons(tmp_path: Path) -> None:
     rejected: Rejected = poison.value
     connect = OncePerProcess(partial(BeamArtifactStore, str(tmp_path)))
     pipeline = beam.Pipeline(options=local_bounded())
-    uris = pipeline | beam.Create([rejected, rejected]) | KeepRejected(connect)
-    assert_that(uris | beam.Distinct(), equal_to([f"{tmp_path}/dead-letters/run-1.json"]))
+    kept = pipeline | beam.Create([rejected, rejected]) | KeepRejected(connect)
+    uris = kept | beam.Values() | beam.Distinct()
+    assert_that(uris, equal_to([f"{tmp_path}/dead-letters/run-1.json"]))
     pipeline.run()
     stored = (tmp_path / "dead-letters/run-1.json").read_bytes()
     assert stored == dead_letter(rejected)

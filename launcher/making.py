@@ -1,0 +1,133 @@
+"""Making: one message on the in-process runner, whose end can be awaited and brought about."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from domain import keys, status
+from services.errors import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from domain.status import BatchDoc
+    from domain.work import Message
+    from pipeline.graph import NarrateBatches
+    from services.ports import StatusStore
+
+
+class Making(threading.Thread):
+    """The pipeline of one message, in a thread of its own, so that the main one can be interrupted.
+
+    Args:
+        message: the encoded request.
+        batch_id: of the batch that it asks for.
+        flow: makes the graph; called in the thread, because Beam takes seconds to import.
+        statuses: where the batch can be watched.
+
+    Attributes:
+        error: what broke the pipeline off, once it has ended.
+    """
+
+    def __init__(
+        self,
+        message: Message,
+        batch_id: str,
+        flow: Callable[[], NarrateBatches],
+        statuses: StatusStore,
+    ) -> None:
+        super().__init__(name=f"pipeline {batch_id}", daemon=True)
+        self.message = message
+        self.batch_id = batch_id
+        self.error: Exception | None = None
+        self._flow = flow
+        self._statuses = statuses
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Run the pipeline to its end."""
+        try:
+            import apache_beam as beam
+
+            from pipeline.options import local_bounded
+
+            flow = self._flow()
+            if self._stopped.is_set():
+                return
+            pipeline = beam.Pipeline(options=local_bounded())
+            messages = pipeline | "Read requests" >> beam.Create([self.message])
+            _ = messages | "Narrate batches" >> flow
+            pipeline.run().wait_until_finish()
+        except Exception as error:  # noqa: BLE001 - whoever waits for the thread tells it
+            self.error = error
+
+    def batch(self) -> BatchDoc | None:
+        """The batch as this pipeline has it; None until it was accepted."""
+        batch = self._statuses.batch(self.batch_id)
+        return batch if batch and batch["run_id"] == self.message.run_id else None
+
+    def stop(self) -> None:
+        """Cancel the batch: calls under way finish; may be asked again and again.
+
+        The request is repeated because accepting a batch takes back an earlier one.
+        """
+        self._stopped.set()
+        batch = self.batch()
+        if batch and batch["status"] == "running" and not batch.get("cancel_requested_at"):
+            now = status.timestamp(datetime.now(UTC))
+            self._statuses.merge_batch(self.batch_id, {"cancel_requested_at": now})
+
+    def settle(self, *, cancelled: bool) -> None:
+        """Write down the end of a batch whose pipeline will not do it any more."""
+        batch = self.batch()
+        if batch is None or batch["status"] in status.TERMINAL:
+            return
+        jobs = {}
+        for job in self._statuses.jobs(self.batch_id):
+            outcomes = [item.get("status") for item in job["items"].values()]
+            completed, failed = outcomes.count("completed"), outcomes.count("failed")
+            end = _ended(completed, failed, job["total_items"], cancelled=cancelled)
+            if not job.get("completed_at"):
+                jobs[job["job_id"]] = end
+        self._statuses.merge_jobs(self.batch_id, jobs)
+        counts = batch["completed_items"], batch["failed_items"]
+        total = max(batch["total_items"], sum(counts) + 1)  # if only the manifest is missing
+        self._statuses.merge_batch(self.batch_id, _ended(*counts, total, cancelled=cancelled))
+
+    def leave(self) -> None:
+        """Put an unfinished batch back in the queue, for the next process that takes it up."""
+        batch = self.batch()
+        if batch is not None and batch["status"] not in status.TERMINAL:
+            now = datetime.now(UTC)
+            self._statuses.merge_batch(self.batch_id, status.taken_up(batch, "", now))
+
+    def told(self) -> str:
+        """What broke it off, in a line."""
+        if self.error is None:
+            return ""
+        if isinstance(self.error, ServiceError):
+            return self.error.message
+        first = next(iter(str(self.error).strip().splitlines()), "")
+        return f"{type(self.error).__name__}: {first} (--verbose shows its traceback)"
+
+
+def _ended(completed: int, failed: int, total: int, *, cancelled: bool) -> status.Patch:
+    missing = total - completed - failed
+    final = status.final_status(
+        completed=completed,
+        failed=failed + (0 if cancelled else missing),
+        cancelled=missing if cancelled else 0,
+    )
+    return {"status": final, "completed_at": status.timestamp(datetime.now(UTC))}
+
+
+def sweep(output: str, batch_id: str) -> None:
+    """Remove what a process that was killed had begun to write of a batch, in a folder."""
+    if "://" not in output:
+        for partial in Path(output, keys.batch_folder(batch_id)).rglob(".*.part"):
+            with suppress(OSError):
+                partial.unlink()

@@ -1,0 +1,118 @@
+"""Google's APIs: credentials that are there or not, and the errors of their clients."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import google.auth
+from google.api_core import exceptions
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.rpc import error_details_pb2
+
+from services.errors import Overloaded, QuotaExhausted, Refused, ServiceError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Remedies: TypeAlias = "Mapping[str, str]"
+"""What to do about an error, by its code."""
+
+LOGIN: Final = (
+    "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a "
+    "service account's key file"
+)
+
+
+def check_credentials(user: str) -> None:
+    """Whether Application Default Credentials are there; they are not used yet.
+
+    Args:
+        user: whatever needs them, such as `Google Text-to-Speech`.
+
+    Raises:
+        Refused: `unauthenticated`, with what to do.
+    """
+    try:
+        google.auth.default()
+    except DefaultCredentialsError as error:
+        raise _no_credentials(user, error) from error
+
+
+def _no_credentials(user: str, error: GoogleAuthError) -> Refused:
+    reason = str(error).split(". ", maxsplit=1)[0].rstrip(".")
+    return Refused(f"{user} needs credentials ({reason}): {LOGIN}", code="unauthenticated")
+
+
+@contextmanager
+def told(name: str, remedies: Remedies) -> Iterator[None]:
+    """Errors of Google's clients leave it as ServiceErrors that name what was asked.
+
+    Args:
+        name: of the resource, in front of the service's own words.
+        remedies: behind them.
+    """
+    try:
+        yield
+    except GoogleAuthError as error:
+        raise _no_credentials(name, error) from error
+    except exceptions.RetryError as error:  # the last of many tries; its cause tells more
+        if isinstance(error.cause, exceptions.GoogleAPICallError):
+            raise _named(name, error.cause, remedies) from error
+        raise Unavailable(f"{name}: {error.message}", code="timeout") from error
+    except exceptions.GoogleAPICallError as error:
+        raise _named(name, error, remedies) from error
+
+
+def _named(name: str, error: exceptions.GoogleAPICallError, remedies: Remedies) -> ServiceError:
+    known = service_error(error)
+    remedy = remedies.get(known.code)
+    message = f"{name}: {known.message.rstrip('.')}" + (f"; {remedy}" if remedy else "")
+    return type(known)(message, code=known.code, retry_after=known.retry_after)
+
+
+_KINDS: Final[tuple[tuple[type[exceptions.GoogleAPICallError], type[ServiceError], str], ...]] = (
+    (exceptions.Unauthorized, Refused, "unauthenticated"),
+    (exceptions.Forbidden, Refused, "permission_denied"),
+    (exceptions.NotFound, Refused, "not_found"),
+    (exceptions.GatewayTimeout, Unavailable, "timeout"),
+    (exceptions.TooManyRequests, Overloaded, "rate_limited"),
+    (exceptions.Cancelled, Unavailable, "unavailable"),
+    (exceptions.Aborted, Unavailable, "unavailable"),
+    (exceptions.ClientError, Refused, "invalid_argument"),
+)
+"""The first that fits; whatever is left is the server's fault and worth another try."""
+
+_LASTING: Final = re.compile(r"per[ _-]?day|\bdaily\b|limit(_value)?\s*[:=]\s*0\b", re.IGNORECASE)
+"""What tells of a quota that the next minute does not renew: of the day, or of zero."""
+
+
+def service_error(error: exceptions.GoogleAPICallError) -> ServiceError:
+    """The port's error for one of the client's, with the service's words."""
+    kind, code = next(
+        ((kind, code) for known, kind, code in _KINDS if isinstance(error, known)),
+        (Unavailable, "unavailable"),
+    )
+    if kind is Overloaded and _LASTING.search(_quota_told(error)):
+        return QuotaExhausted(error.message)
+    return kind(error.message, code=code, retry_after=_retry_after(error))
+
+
+def _quota_told(error: exceptions.GoogleAPICallError) -> str:
+    """All that the service says about the quota, in its message and beside it."""
+    told = [error.message]
+    for detail in error.details or []:
+        if isinstance(detail, error_details_pb2.ErrorInfo):
+            told += (f"{key}={value}" for key, value in detail.metadata.items())
+        elif isinstance(detail, error_details_pb2.QuotaFailure):
+            told += (str(violation) for violation in detail.violations)
+    return "\n".join(told)
+
+
+def _retry_after(error: exceptions.GoogleAPICallError) -> float | None:
+    """Seconds that the service asks to wait (`google.rpc.RetryInfo`)."""
+    for detail in error.details or []:
+        if isinstance(detail, error_details_pb2.RetryInfo):
+            return float(detail.retry_delay.ToNanoseconds() / 1e9)
+    return None

@@ -1,0 +1,1 @@
+"""Requests: how encoded batch requests travel from whoever asks to whoever makes them."""

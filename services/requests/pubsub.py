@@ -1,0 +1,126 @@
+"""Requests by Cloud Pub/Sub: a topic to publish to, a subscription to take from."""
+
+from __future__ import annotations
+
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from google.api_core import exceptions
+from google.api_core.retry import Retry, if_exception_type
+from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+
+from services.googleapi import Remedies, told
+from services.ports import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIMEOUT: Final = 60.0
+"""Seconds that a call may take, its repetitions included."""
+WAIT: Final = 10.0
+"""Seconds that a subscription is asked for messages before it is asked again."""
+RETRY: Final = Retry(
+    predicate=if_exception_type(
+        exceptions.ServiceUnavailable,
+        exceptions.InternalServerError,
+        exceptions.Aborted,
+        exceptions.TooManyRequests,
+    ),
+    timeout=TIMEOUT,
+)
+REMEDIES: Final[Remedies] = {
+    "not_found": "create it, or correct its name",
+    "permission_denied": "the account needs roles/pubsub.publisher on a topic, "
+    "roles/pubsub.subscriber on a subscription",
+}
+
+
+class PubsubTopic:
+    """A topic that requests are published to.
+
+    `PUBSUB_EMULATOR_HOST` is honoured, as by every client of Google's.
+
+    Args:
+        name: projects/<project>/topics/<topic>.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        with told(name, REMEDIES):
+            self._client = PublisherClient()
+
+    def check(self) -> None:
+        """See RequestTopic; an account that may publish but not look is believed."""
+        with told(self._name, REMEDIES), suppress(exceptions.PermissionDenied):
+            self._client.get_topic(topic=self._name, timeout=TIMEOUT, retry=RETRY)
+
+    def publish(self, data: bytes, attributes: Mapping[str, str]) -> str:
+        """See RequestTopic."""
+        with told(self._name, REMEDIES):
+            future = self._client.publish(
+                self._name, data, retry=RETRY, timeout=TIMEOUT, **attributes
+            )
+            try:
+                return str(future.result(2 * TIMEOUT))
+            except FutureTimeoutError:
+                raise exceptions.DeadlineExceeded("no answer in time") from None
+
+    def close(self) -> None:
+        """See RequestTopic."""
+        self._client.stop()
+
+
+class PubsubSubscription:
+    """A subscription that requests are taken from, one pull at a time.
+
+    Pulls instead of a stream: a message is taken only where there is room to
+    work on it, and acknowledged within seconds, so that no lease has to be
+    kept up.
+
+    Args:
+        name: projects/<project>/subscriptions/<subscription>.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        with told(name, REMEDIES):
+            self._client = SubscriberClient()
+
+    def check(self) -> None:
+        """See RequestSubscription; an account that may take but not look is believed."""
+        with told(self._name, REMEDIES), suppress(exceptions.PermissionDenied):
+            self._client.get_subscription(subscription=self._name, timeout=TIMEOUT, retry=RETRY)
+
+    def receive(self, most: int) -> list[Delivery]:
+        """See RequestSubscription."""
+        with told(self._name, REMEDIES):
+            try:
+                answer = self._client.pull(
+                    subscription=self._name, max_messages=most, timeout=WAIT, retry=None
+                )
+            except exceptions.DeadlineExceeded:
+                return []
+        return [
+            Delivery(
+                data=received.message.data,
+                message_id=received.message.message_id,
+                published_at=received.message.publish_time,
+                receipt=received.ack_id,
+            )
+            for received in answer.received_messages
+        ]
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """See RequestSubscription."""
+        with told(self._name, REMEDIES):
+            self._client.acknowledge(
+                subscription=self._name,
+                ack_ids=[delivery.receipt],
+                timeout=TIMEOUT,
+                retry=RETRY,
+            )
+
+    def close(self) -> None:
+        """See RequestSubscription."""
+        self._client.close()
