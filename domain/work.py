@@ -42,6 +42,7 @@ class Message:
         """One that came by a topic; delivered twice, it is the same message.
 
         Args:
+            data: the encoded request.
             message_id: the topic's name for it.
             published_at: an aware time.
         """

@@ -25,6 +25,7 @@ def opened_statuses(settings: Settings, *, output: bool = True) -> Iterator[Stat
     first use of the store included, those made here are taken back.
 
     Args:
+        settings: name them.
         output: whether files are to be written too.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +35,7 @@ LAST_RETRY: Final = 300.0
 """Seconds until a batch whose pipeline broke off is taken up again, the first time and at most."""
 UNFINISHED: Final[tuple[Status, ...]] = ("queued", "running")
 PAGE: Final = 200
+NOT_ACCEPTED: Final = "a message was not accepted and will come again"
 
 log = logger()
 
@@ -102,12 +103,15 @@ class Worker:
         except RequestError:
             batch_id = message.batch_id  # the graph keeps its dead letter
         held = ExitStack()
-        if all(task.making.batch_id != batch_id for task in self._tasks):
-            try:
-                held.enter_context(self.claims.claim(batch_id))
-            except RequestError:
-                pass  # whoever holds it makes it; the store says that this is a duplicate
-        self._begin(message, batch_id, held, delivery)
+        try:
+            if all(task.making.batch_id != batch_id for task in self._tasks):
+                # Where somebody else holds it, the store says that this is a duplicate.
+                with suppress(RequestError):
+                    held.enter_context(self.claims.claim(batch_id))
+        except ServiceError as error:
+            log.error(NOT_ACCEPTED, reason=error.message)
+        else:
+            self._begin(message, batch_id, held, delivery)
 
     def unfinished(self) -> Iterator[str]:
         """Batches that wait in the store, or whose process is gone, oldest first."""
@@ -122,7 +126,13 @@ class Worker:
                 yield batch["batch_id"]
 
     def take_up(self, batch_id: str) -> None:
-        """Begin with a batch of the store, where nobody else has."""
+        """Begin with a batch of the store, where nobody else has; later, where the store is away."""
+        try:
+            self._take_up(batch_id)
+        except ServiceError as error:
+            self._later(batch_id, error.message)
+
+    def _take_up(self, batch_id: str) -> None:
         batch = self.statuses.batch(batch_id)
         if batch is None or batch["status"] in TERMINAL:
             return
@@ -155,10 +165,7 @@ class Worker:
                 self._look(task)
         for batch_id in [batch_id for batch_id, due in self._due.items() if self.now() >= due]:
             del self._due[batch_id]
-            try:
-                self.take_up(batch_id)
-            except ServiceError as error:
-                self._later(batch_id, error.message)
+            self.take_up(batch_id)
 
     def _look(self, task: _Task) -> None:
         """Acknowledge a message once its batch is accepted."""
@@ -217,7 +224,7 @@ class Worker:
         elif task.delivery is None:
             self._later(task.making.batch_id, task.making.told())
         else:  # not acknowledged: it comes again
-            log.error("a message was not accepted and will come again", reason=task.making.told())
+            log.error(NOT_ACCEPTED, reason=task.making.told())
 
     def _later(self, batch_id: str, reason: str) -> None:
         """Take up a batch again after a while."""
@@ -238,12 +245,9 @@ class Worker:
     def leave(self) -> list[str]:
         """Put back in the queue what is still being worked on; returns all that is left there."""
         for task in self._tasks:
-            try:
+            with suppress(ServiceError):  # else it is left as running, which is found as well
                 task.making.leave()
-                self._left.append(task.making.batch_id)
-            except ServiceError as error:
-                batch_id = task.making.batch_id
-                log.error("a batch is left as running", batch_id=batch_id, reason=error.message)
+            self._left.append(task.making.batch_id)
         return [*self._left, *self._due]
 
     def _say(self, text: str) -> None:

@@ -29,6 +29,7 @@ class ReadRequests(beam.PTransform[Any, Any]):
         self._subscription = subscription
 
     def expand(self, begin: PBegin) -> Any:
+        """Receive and name."""
         return (
             begin
             | "Receive" >> ReadFromPubSub(subscription=self._subscription, with_attributes=True)
