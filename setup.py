@@ -53,6 +53,10 @@ setup(
         "typer>=0.15",
     ],
     extras_require={
+        "generativeai": [
+            "google-generativeai>=0.8.5,<0.9",
+            "requests>=2.32",
+        ],
         "dev": [
             "build>=1.2",
             "drongo>=0.8",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from launcher.claims import FileClaims, LeaseClaims
 from launcher.settings import BUCKET
 from services.access import GeminiAccess
-from services.errors import Unavailable
+from services.errors import Refused, Unavailable
 from services.statuses.sqlite import SqliteStatusStore
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def check_access(settings: Settings) -> None:
     users = []
     if settings.writer == "gemini":
         GeminiAccess.of(os.environ)
+    if settings.writer == "generativeai":
+        _check_generativeai(GeminiAccess.of(os.environ))
     if settings.voice == "google" and not settings.speech_endpoint:
         from services.voices.google import USER
 
@@ -93,6 +96,8 @@ def _shared_statuses(settings: Settings) -> Callable[[], StatusStore]:
 def _writer(settings: Settings) -> Callable[[], TextModel]:
     if settings.writer == "gemini":
         return partial(_gemini, settings)
+    if settings.writer == "generativeai":
+        return partial(_generativeai, settings)
     from services.writers.offline import OfflineWriter
 
     return OfflineWriter
@@ -103,13 +108,50 @@ def _gemini(settings: Settings) -> TextModel:
     from services.retrying import Policy, Retrying
     from services.writers.gemini import GeminiWriter
 
-    writer = GeminiWriter(
-        GeminiAccess.of(os.environ),
-        generation_timeout=settings.generation_timeout,
-        adaptation_timeout=settings.adaptation_timeout,
-        endpoint=settings.gemini_endpoint,
-    )
+    writer = GeminiWriter(GeminiAccess.of(os.environ), **_calls(settings))
     return Retrying(writer, Policy(settings.attempts, settings.retry_deadline))
+
+
+def _generativeai(settings: Settings) -> TextModel:
+    """The same on the SDK before; it warns of its end when it is imported."""
+    from services.retrying import Policy, Retrying
+    from services.writers.generativeai import GenerativeAiWriter
+
+    writer = GenerativeAiWriter(GeminiAccess.of(os.environ), **_calls(settings))
+    return Retrying(writer, Policy(settings.attempts, settings.retry_deadline))
+
+
+def _calls(settings: Settings) -> dict[str, Any]:
+    """How a writer calls Gemini, whichever its SDK."""
+    return {
+        "generation_timeout": settings.generation_timeout,
+        "adaptation_timeout": settings.adaptation_timeout,
+        "endpoint": settings.gemini_endpoint,
+    }
+
+
+def _check_generativeai(access: GeminiAccess) -> None:
+    """Look whether the extra is installed and can be used with this access.
+
+    Raises:
+        Refused: saying what to install or to set.
+    """
+    try:
+        found = find_spec("google.generativeai")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise Refused(
+            "writer generativeai needs google-generativeai: install the extra, as "
+            "docs/settings.md says, or choose the writer gemini",
+            code="unauthenticated",
+        )
+    if access.project:
+        raise Refused(
+            "writer generativeai has no Vertex AI: leave GOOGLE_GENAI_USE_VERTEXAI out and set "
+            "GOOGLE_API_KEY, or choose the writer gemini",
+            code="unauthenticated",
+        )
 
 
 def _voice(settings: Settings) -> Callable[[], Voice]:

@@ -20,7 +20,9 @@ StatusStore = Annotated[
 ]
 Writer = Annotated[
     str | None,
-    typer.Option("--writer", metavar="NAME", help="Who writes: offline or gemini. [offline]"),
+    typer.Option(
+        "--writer", metavar="NAME", help="Who writes: offline, gemini or generativeai. [offline]"
+    ),
 ]
 Speaker = Annotated[
     str | None,

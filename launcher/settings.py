@@ -125,7 +125,7 @@ class Settings(BaseSettings):
         description="Status store: a SQLite file, or firestore://project/database; by default "
         "status.db in the output folder.",
     )
-    writer: Literal["offline", "gemini"] = Field(
+    writer: Literal["offline", "gemini", "generativeai"] = Field(
         "offline", description="Who writes and adapts scripts."
     )
     voice: Literal["offline", "google"] = Field("offline", description="Who speaks them.")

@@ -121,6 +121,15 @@ def test_the_two_locks_agree() -> None:
     assert {name: developed.get(name) for name in installed} == installed
 
 
+def test_the_extra_with_the_old_sdk_has_a_lock_of_its_own() -> None:
+    """google-generativeai is there and nowhere else, beside all that is installed without it."""
+    name = "google-generativeai"
+    extra = pins("requirements-generativeai.lock")
+    assert name in extra
+    assert name not in pins("requirements-dev.lock")
+    assert not {"apache-beam", "google-genai", "pytest"} - extra.keys()
+
+
 def test_the_version_is_told_once_for_all() -> None:
     """The package and the command line are of the same version."""
     text = (CHECKOUT / "setup.py").read_text("utf-8")

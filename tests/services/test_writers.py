@@ -8,28 +8,38 @@ from typing import TYPE_CHECKING
 import pytest
 
 from domain import prompts
+from services.access import GeminiAccess
 from services.errors import Refused
 from services.retrying import Policy, Retrying
+from services.writers.gemini import GeminiWriter
 from services.writers.offline import OfflineWriter
 from tests import builders
+from tests.services.conftest import KEY, SDKS, needs_generativeai
 
 if TYPE_CHECKING:
     from domain.prompts import Prompt
     from services.ports import TextModel
-    from services.writers.gemini import GeminiWriter
+    from tests.simulators.gemini import GeminiSimulator
 
 LANGUAGES = ("pt-BR", "en-US", "es-ES", "de-DE")
 
 
-@pytest.fixture(params=["offline", "gemini", "retrying"])
-def writer(request: pytest.FixtureRequest, gemini_writer: GeminiWriter) -> TextModel:
+@pytest.fixture(
+    scope="module",
+    params=[
+        "offline",
+        "gemini",
+        pytest.param("generativeai", marks=needs_generativeai),
+        "retrying",
+    ],
+)
+def writer(request: pytest.FixtureRequest, shared_gemini: GeminiSimulator) -> TextModel:
     """Each adapter, Gemini's against the simulator."""
-    writers: dict[str, TextModel] = {
-        "offline": OfflineWriter(),
-        "gemini": gemini_writer,
-        "retrying": Retrying(gemini_writer, Policy()),
-    }
-    return writers[request.param]
+    if request.param == "offline":
+        return OfflineWriter()
+    connect = SDKS.get(request.param, GeminiWriter)
+    writer = connect(GeminiAccess(KEY), endpoint=shared_gemini.url)
+    return Retrying(writer, Policy()) if request.param == "retrying" else writer
 
 
 def variation(title: str = "A história do café", number: int = 1) -> Prompt:
