@@ -164,8 +164,16 @@ def new_batch(batch_id: str, run_id: str, request: BatchRequest, now: datetime) 
     }
 
 
+def is_taken(batch: Mapping[str, Any], run_id: str, *, resume: bool) -> bool:
+    """Whether a run may make a batch that is there: its own, a queued one, or one to resume."""
+    mine = run_id != "" and batch["run_id"] == run_id
+    return mine or resume or batch["status"] == "queued"
+
+
 def taken_up(batch: Mapping[str, Any], run_id: str, now: datetime) -> Patch:
-    """A batch that waited, stopped or ended goes on in another run."""
+    """A batch that waited, stopped or ended goes on in another run; empty where it does already."""
+    if batch["run_id"] == run_id and (run_id or batch["status"] == "queued"):
+        return {}
     return {
         "status": "running" if run_id else "queued",
         "run_id": run_id,

@@ -36,14 +36,12 @@ def submit(file: str, batch_id: str | None, flags: Flags, *, json: bool) -> int:
         request = named(load_request(file, bootstrap.offered_languages(settings), batch_id))
         subject = f"Batch {request.batch_id}"
         data = _encoded(request)
-        with (
-            closing(bootstrap.topic(settings)) as topic,
-            opened_statuses(settings, output=False) as statuses,
-        ):
+        with closing(bootstrap.topic(settings)) as topic:
             topic.check()
-            before = statuses.batch(str(request.batch_id))
-            if asked := _queued(request, statuses):
-                _publish(topic, data, request)
+            with opened_statuses(settings, output=False) as statuses:
+                before = statuses.batch(str(request.batch_id))
+                if asked := _queued(request, statuses):
+                    _publish(topic, data, request)
     except RequestError as error:
         print_problems(subject, error.problems)
         return BAD_INPUT

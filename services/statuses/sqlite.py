@@ -130,11 +130,10 @@ class SqliteStatusStore:
                 return Acceptance("accepted", content_hash)
             if stored["content_hash"] != content_hash:
                 return Acceptance("conflict", stored["content_hash"])
-            if stored["run_id"] == run_id:
-                return Acceptance("accepted", content_hash)
-            if not (resume or stored["status"] == "queued"):
+            if not status.is_taken(stored, run_id, resume=resume):
                 return Acceptance("duplicate", content_hash)
-            self._patch_batch(db, batch_id, status.taken_up(stored, run_id, self._clock()))
+            if patch := status.taken_up(stored, run_id, self._clock()):
+                self._patch_batch(db, batch_id, patch)
             return Acceptance("accepted", content_hash)
 
     def _insert(self, db: sqlite3.Connection, batch: BatchDoc, request: BatchRequest) -> None:
