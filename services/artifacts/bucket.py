@@ -8,6 +8,7 @@ import posixpath
 import re
 import tempfile
 import threading
+import weakref
 from base64 import b64encode
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, Final, cast
@@ -187,6 +188,8 @@ class BucketArtifactStore:
         with self._lock:
             if self._client is None:
                 self._client = _connect(self._connections)
+                # A client is part of a cycle, and would keep its connections for a while.
+                weakref.finalize(self, self._client.close)
             return self._client
 
 
