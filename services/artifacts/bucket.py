@@ -17,6 +17,7 @@ import google_crc32c
 import requests
 import urllib3
 from google.api_core import exceptions
+from google.api_core.retry import Retry
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud.storage import Blob, Client
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
@@ -95,7 +96,12 @@ class BucketArtifactStore:
         self._connections = connections
         self._calls: dict[str, Any] = {
             "timeout": timeout,
-            "retry": DEFAULT_RETRY.with_timeout(deadline).with_delay(initial=backoff),
+            "retry": Retry(
+                DEFAULT_RETRY._predicate,  # noqa: SLF001 - the client's own judgement
+                initial=backoff,
+                timeout=deadline,
+                on_error=_let_go,
+            ),
         }
         self._lock = threading.Lock()
         self._client: Client | None = None
@@ -360,6 +366,13 @@ _LOG_IN: Final = (
 )
 
 
+def _let_go(error: BaseException) -> None:
+    """Give back the connection of an answer that was an error; the client forgets it."""
+    response = getattr(error, "response", None)
+    if isinstance(response, requests.Response):
+        response.close()
+
+
 def _said(error: BaseException) -> str:
     """The service's own words, where there are any."""
     words = str(error).split(". ", maxsplit=1)[0].rstrip(".") or type(error).__name__
@@ -367,7 +380,7 @@ def _said(error: BaseException) -> str:
     if isinstance(response, requests.Response):
         with suppress(KeyError, TypeError, ValueError, requests.RequestException):
             words = str(response.json()["error"]["message"])
-        response.close()  # the client leaves that to its callers, and with it the connection
+        _let_go(error)
     return _SECRET.sub("upload_id=…", words)
 
 
