@@ -17,7 +17,7 @@ import lameenc
 from domain.work import Message
 from pipeline.graph import NarrateBatches, Services
 from pipeline.options import local_bounded
-from services.artifacts import BeamArtifactStore
+from services.artifacts.folder import FolderArtifactStore
 from services.ports import Completion, Speech, Utterance
 from services.statuses.coalescing import CoalescingStatusStore
 from services.statuses.sqlite import SqliteStatusStore
@@ -111,7 +111,7 @@ def run_batch(
         services = Services(
             writer=partial(SimulatedWriter, generation, adaptation),
             voice=partial(SimulatedVoice, narration),
-            artifacts=partial(BeamArtifactStore, folder),
+            artifacts=partial(FolderArtifactStore, folder),
             statuses=partial(_statuses, database),
         )
         with beam.Pipeline(options=local_bounded()) as pipeline:

@@ -177,10 +177,26 @@ def _google(settings: Settings) -> Voice:
 
 
 def artifacts(output: str) -> ArtifactStore:
-    """The store below the output folder, named so that it is found from any other."""
-    from services.artifacts import BeamArtifactStore
+    """The store below a folder, named so that it is found from any other, or below a bucket.
 
-    return BeamArtifactStore(output if "://" in output else str(Path(output).absolute()))
+    It opens what was written to either.
+    """
+    from services.artifacts.folder import FolderArtifactStore
+    from services.artifacts.opening import OpensAnywhere
+
+    remote = output.startswith("gs://")
+    store = _bucket(output) if remote else FolderArtifactStore(str(Path(output).absolute()))
+    return OpensAnywhere(
+        store,
+        {"": partial(FolderArtifactStore, "/"), "gs": partial(_bucket, "gs://any")},
+    )
+
+
+def _bucket(root: str) -> ArtifactStore:
+    """The client takes half a second to import; whoever only names files here does not need it."""
+    from services.artifacts.bucket import BucketArtifactStore
+
+    return BucketArtifactStore(root)
 
 
 def statuses(settings: Settings) -> StatusStore:

@@ -85,6 +85,14 @@ class Voice(Protocol):
 class ArtifactStore(Protocol):
     """Files below one root, a folder or a bucket's prefix. Safe for many threads."""
 
+    def check(self) -> None:
+        """Ask early, before anything is paid for, whether files can be written.
+
+        Raises:
+            ServiceError: where they cannot, saying what is to be done.
+        """
+        ...
+
     def uri(self, path: str) -> str:
         """Where a path below the root is, as other programs name it."""
         ...

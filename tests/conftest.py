@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.emulators import storage
 from tests.emulators.pubsub import PubsubEmulator
 
 if TYPE_CHECKING:
@@ -22,3 +23,21 @@ def pubsub() -> Iterator[PubsubEmulator]:
     """Pub/Sub, on this machine or where PUBSUB_EMULATOR_HOST says."""
     with PubsubEmulator() as emulator:
         yield emulator
+
+
+@pytest.fixture(scope="session")
+def storage_emulator() -> Iterator[storage.StorageEmulator]:
+    """Cloud Storage, on this machine."""
+    if reason := storage.missing():
+        pytest.skip(reason)
+    with storage.StorageEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def bucket(storage_emulator: storage.StorageEmulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a new bucket, which clients find while the test lasts."""
+    monkeypatch.setenv(storage.VARIABLE, storage_emulator.url)
+    # Else the client asks once for the bucket itself, in a thread of its own, for its traces.
+    monkeypatch.setenv("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "1")
+    return storage_emulator.bucket()

@@ -19,7 +19,7 @@ from domain.audio import duration
 from domain.work import Message
 from pipeline.graph import NarrateBatches, Services
 from pipeline.options import local_bounded
-from services.artifacts import BeamArtifactStore
+from services.artifacts.folder import FolderArtifactStore
 from services.errors import Overloaded, Refused, Unavailable
 from services.statuses.sqlite import SqliteStatusStore
 from tests.builders import batch_end, encoded, request_document
@@ -50,7 +50,7 @@ class House:
         return Services(
             writer=self.writer,
             voice=self.voice,
-            artifacts=partial(BeamArtifactStore, str(self.folder)),
+            artifacts=partial(FolderArtifactStore, str(self.folder)),
             statuses=partial(sqlite, self.folder / "status.db"),
             languages=self.languages,
             max_in_flight=8,

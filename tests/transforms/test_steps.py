@@ -28,7 +28,7 @@ from domain.work import (
     Submission,
 )
 from pipeline.options import local_bounded
-from services.artifacts import BeamArtifactStore
+from services.artifacts.folder import FolderArtifactStore
 from services.statuses.sqlite import SqliteStatusStore
 from tests.builders import (
     batch_request,
@@ -79,9 +79,9 @@ def store(tmp_path: Path) -> SqliteStatusStore:
 
 
 @pytest.fixture
-def artifacts(tmp_path: Path) -> BeamArtifactStore:
+def artifacts(tmp_path: Path) -> FolderArtifactStore:
     """An empty artifact store."""
-    return BeamArtifactStore(str(tmp_path / "output"))
+    return FolderArtifactStore(str(tmp_path / "output"))
 
 
 def test_a_valid_message_is_a_submission() -> None:
@@ -122,7 +122,7 @@ def test_a_language_that_the_writer_has_not_is_rejected() -> None:
     assert "agent.target_languages[0]" in str(output.value.problems[0])
 
 
-def test_acceptance_is_idempotent(store: SqliteStatusStore, artifacts: BeamArtifactStore) -> None:
+def test_acceptance_is_idempotent(store: SqliteStatusStore, artifacts: FolderArtifactStore) -> None:
     """The same delivery is accepted again, another copy of the message is a mere duplicate."""
     request = batch_request("A")
     first, copy = message(b""), message(b"", run_id="run-2")
@@ -133,7 +133,7 @@ def test_acceptance_is_idempotent(store: SqliteStatusStore, artifacts: BeamArtif
 
 
 def test_a_conflict_is_rejected_with_both_hashes(
-    store: SqliteStatusStore, artifacts: BeamArtifactStore
+    store: SqliteStatusStore, artifacts: FolderArtifactStore
 ) -> None:
     """Another request under the same id does not touch the first."""
     ours, theirs = batch_request("A"), batch_request("B")
@@ -147,7 +147,7 @@ def test_a_conflict_is_rejected_with_both_hashes(
 
 
 def test_resuming_leaves_out_what_is_done_and_still_whole(
-    store: SqliteStatusStore, artifacts: BeamArtifactStore
+    store: SqliteStatusStore, artifacts: FolderArtifactStore
 ) -> None:
     """An item is done where its files are as they were; the others are no longer in the status."""
     request = batch_request("A", languages=LANGUAGES, variations=2)
@@ -267,7 +267,7 @@ def test_recording_merges_and_counts(store: SqliteStatusStore, tmp_path: Path) -
 def close(tmp_path: Path, counted: list[Any]) -> Any:
     """Close jobs and batches; returns the pipeline and its BatchEnds."""
     statuses = OncePerProcess(partial(sqlite, tmp_path / "status.db"))
-    artifacts = OncePerProcess(partial(BeamArtifactStore, str(tmp_path / "output")))
+    artifacts = OncePerProcess(partial(FolderArtifactStore, str(tmp_path / "output")))
     pipeline = beam.Pipeline(options=local_bounded())
     ends = (
         pipeline
@@ -358,7 +358,7 @@ def test_dead_letters_keep_bytes_and_reasons(tmp_path: Path) -> None:
     (poison,) = parse(message(b"\xfe{"), None)
     assert isinstance(poison, beam.pvalue.TaggedOutput)
     rejected: Rejected = poison.value
-    connect = OncePerProcess(partial(BeamArtifactStore, str(tmp_path)))
+    connect = OncePerProcess(partial(FolderArtifactStore, str(tmp_path)))
     pipeline = beam.Pipeline(options=local_bounded())
     kept = pipeline | beam.Create([rejected, rejected]) | KeepRejected(connect)
     uris = kept | beam.Values() | beam.Distinct()

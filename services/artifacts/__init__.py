@@ -1,0 +1,1 @@
+"""Adapters of ArtifactStore: a folder, a bucket of Cloud Storage."""

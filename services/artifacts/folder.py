@@ -1,0 +1,110 @@
+"""Artifacts in a folder."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import posixpath
+import tempfile
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from services.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class FolderArtifactStore:
+    """Files below a folder of this machine.
+
+    Args:
+        root: the folder's path; it is made where it is missing.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root.rstrip("/") or "/"
+
+    def check(self) -> None:
+        """See ArtifactStore; afterwards the folder is there."""
+        try:
+            Path(self._root).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._root):
+                pass
+        except OSError as error:
+            raise _unavailable("write", self._root, error) from error
+
+    def uri(self, path: str) -> str:
+        """See ArtifactStore."""
+        return f"{self._root}/{path}"
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[IO[bytes]]:
+        """See ArtifactStore; the file has a hidden name until it is whole."""
+        with _written(self.uri(path)) as raw, io.BufferedWriter(raw) as file:
+            yield file
+
+    def write(self, path: str, data: bytes) -> str:
+        """See ArtifactStore."""
+        target = self.uri(path)
+        # Bytes at hand need no buffer: every system call less counts.
+        with _written(target) as file:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+        return target
+
+    def open(self, uri: str) -> IO[bytes]:
+        """See ArtifactStore; any path of this machine, below the root or not."""
+        try:
+            return Path(uri).open("rb")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise Refused(f"{uri} is not there", code="not_found") from error
+        except (OSError, ValueError) as error:
+            raise _unavailable("read", uri, error) from error
+
+    def existing(self, folder: str) -> dict[str, int]:
+        """See ArtifactStore."""
+        return dict(_files(self.uri(folder)))
+
+
+def _files(folder: str) -> Iterator[tuple[str, int]]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = posixpath.join(place, name)
+            yield path, os.stat(path).st_size  # noqa: PTH116 - a Path costs more than the call
+
+
+_PROCESS: Final = uuid.uuid4().hex[:12]
+_serial: Final = itertools.count()
+
+
+@contextmanager
+def _written(target: str) -> Iterator[io.FileIO]:
+    folder, name = posixpath.split(target)
+    partial = f"{folder}/.{name}.{_PROCESS}-{os.getpid()}-{next(_serial)}.part"
+    try:
+        with _opened(partial) as file:
+            yield file
+        os.replace(partial, target)  # noqa: PTH105 - a Path costs more than the call
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(partial)  # noqa: PTH108
+        if isinstance(error, OSError):
+            raise _unavailable("write", target, error) from error
+        raise
+
+
+def _opened(path: str) -> io.FileIO:
+    try:
+        return io.FileIO(path, "wb")
+    except FileNotFoundError:  # the first file of its folder
+        os.makedirs(posixpath.dirname(path), exist_ok=True)  # noqa: PTH103
+        return io.FileIO(path, "wb")
+
+
+def _unavailable(verb: str, target: str, error: Exception) -> Unavailable:
+    return Unavailable(f"cannot {verb} {target}: {error}", code="storage_unavailable")

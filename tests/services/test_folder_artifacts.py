@@ -1,0 +1,103 @@
+"""Files of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.artifacts.folder import FolderArtifactStore
+from services.errors import Unavailable
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderArtifactStore:
+    return FolderArtifactStore(str(tmp_path))
+
+
+def files(folder: Path) -> set[str]:
+    """All files below a folder, hidden ones too."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_uri_is_a_path(store: FolderArtifactStore, tmp_path: Path) -> None:
+    """Other programs find the file there."""
+    uri = store.write("batches/cafe/0001-café/a.mp3", b"x")
+    assert Path(uri) == tmp_path / "batches" / "cafe" / "0001-café" / "a.mp3"
+    assert Path(uri).read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("root", "uri"), [("out", "out/a.txt"), ("./out//", "./out/a.txt"), ("/", "//a.txt")]
+)
+def test_a_root_is_kept_as_it_was_said(root: str, uri: str) -> None:
+    """A relative one stays relative."""
+    assert FolderArtifactStore(root).uri("a.txt") == uri
+
+
+def test_a_relative_root_is_kept_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uris say what the user said, in a list of files too."""
+    monkeypatch.chdir(tmp_path)
+    store = FolderArtifactStore("./out")
+    uri = store.write("cafe/a.txt", b"x")
+    assert set(store.existing("cafe")) == {uri} == {"./out/cafe/a.txt"}
+
+
+def test_no_partial_file_stays(store: FolderArtifactStore, tmp_path: Path) -> None:
+    """Neither of what was broken off, nor of what was finished."""
+
+    def break_off() -> None:
+        with store.create("b.txt") as file:
+            file.write(b"x")
+            raise ValueError("x")
+
+    with store.create("a.txt") as file:
+        file.write(b"x")
+    with pytest.raises(ValueError, match="x"):
+        break_off()
+    assert files(tmp_path) == {"a.txt"}
+
+
+def test_a_full_disk_is_told_as_such(store: FolderArtifactStore, tmp_path: Path) -> None:
+    """An error of the system while a file is written is one of the service."""
+
+    def run_full() -> None:
+        with store.create("a.txt") as file:
+            file.write(b"x")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(Unavailable, match="No space left on device") as caught:
+        run_full()
+    assert caught.value.code == "storage_unavailable"
+    assert files(tmp_path) == set()
+
+
+def test_where_nothing_can_be_written_is_told(store: FolderArtifactStore, tmp_path: Path) -> None:
+    """Below a file, or where a folder is, no file can be."""
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    for path in ("file/a.txt", "folder"):
+        with pytest.raises(Unavailable) as caught:
+            store.write(path, b"x")
+        assert caught.value.code == "storage_unavailable"
+        assert caught.value.message.startswith(f"cannot write {store.uri(path)}: ")
+    assert files(tmp_path) == {"file"}
+
+
+@pytest.mark.parametrize("path", ["folder", "a\0b"])
+def test_what_cannot_be_read_is_told(store: FolderArtifactStore, tmp_path: Path, path: str) -> None:
+    """It is there, or no file could have that name."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(Unavailable) as caught:
+        store.open(store.uri(path))
+    assert caught.value.code == "storage_unavailable"
+
+
+def test_a_check_makes_the_folder_or_says_why_not(tmp_path: Path) -> None:
+    """With those above it; below a file there can be none."""
+    FolderArtifactStore(f"{tmp_path}/a/b").check()
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Unavailable, match=f"^cannot write {tmp_path}/file/c: ") as caught:
+        FolderArtifactStore(f"{tmp_path}/file/c").check()
+    assert caught.value.code == "storage_unavailable"
