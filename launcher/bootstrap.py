@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from pipeline.graph import Services
     from services.ports import (
         ArtifactStore,
-        RequestSubscription,
-        RequestTopic,
         StatusStore,
+        Subscription,
         TextModel,
+        Topic,
         Voice,
     )
 
@@ -238,18 +238,20 @@ def look_every(settings: Settings) -> float:
     return 0.25 if settings.database else 2.0
 
 
-def topic(settings: Settings) -> RequestTopic:
-    """Where requests are published.
+def topic(name: str) -> Topic:
+    """A topic, by its full name.
 
     Raises:
-        ServiceError: where there are no credentials.
+        ServiceError: where there are no credentials, or no such topic.
     """
     from services.requests.pubsub import PubsubTopic
 
-    return PubsubTopic(settings.topic)
+    found = PubsubTopic(name)
+    found.check()
+    return found
 
 
-def subscription(settings: Settings) -> RequestSubscription:
+def subscription(settings: Settings) -> Subscription:
     """Where requests are taken from.
 
     Raises:
@@ -257,7 +259,9 @@ def subscription(settings: Settings) -> RequestSubscription:
     """
     from services.requests.pubsub import PubsubSubscription
 
-    return PubsubSubscription(settings.subscription)
+    found = PubsubSubscription(settings.subscription)
+    found.check()
+    return found
 
 
 def _firestore(project: str, database: str) -> StatusStore:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from launcher.settings import Flags, Settings
-    from services.ports import Delivery, RequestSubscription
+    from services.ports import Delivery, Subscription
 
 TEND_EVERY: Final = 0.2
 """Seconds between two looks at what is being made."""
@@ -65,7 +65,7 @@ class _Receiver(threading.Thread):
         received: what was taken.
     """
 
-    def __init__(self, subscription: RequestSubscription) -> None:
+    def __init__(self, subscription: Subscription) -> None:
         super().__init__(name="receiver", daemon=True)
         self.received: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         self._subscription = subscription
@@ -109,9 +109,10 @@ def _work(settings: Settings) -> int:
     console = error_console()
     with ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
-        statuses = stack.enter_context(opened_statuses(settings))
         subscription = stack.enter_context(closing(bootstrap.subscription(settings)))
-        subscription.check()
+        for name in filter(None, (settings.dead_letter_topic, settings.events_topic)):
+            bootstrap.topic(name).close()
+        statuses = stack.enter_context(opened_statuses(settings))
         worker = Worker(
             statuses=statuses,
             claims=bootstrap.claims(settings, statuses),
@@ -128,9 +129,7 @@ def _work(settings: Settings) -> int:
         return _drain(worker, settings.grace, interrupts, console)
 
 
-def _take(
-    worker: Worker, subscription: RequestSubscription, most: int, interrupts: Interrupts
-) -> None:
+def _take(worker: Worker, subscription: Subscription, most: int, interrupts: Interrupts) -> None:
     """First what was left unfinished, then what comes, until an interrupt."""
     receiver = _Receiver(subscription)
     receiver.start()

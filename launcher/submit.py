@@ -19,7 +19,7 @@ from services.errors import ServiceError
 if TYPE_CHECKING:
     from domain.request import BatchRequest
     from launcher.settings import Flags
-    from services.ports import RequestTopic, StatusStore
+    from services.ports import StatusStore, Topic
 
 MAX_ATTRIBUTE_BYTES: Final = 1024
 """Of one attribute's value; https://cloud.google.com/pubsub/quotas"""
@@ -36,12 +36,13 @@ def submit(file: str, batch_id: str | None, flags: Flags, *, json: bool) -> int:
         request = named(load_request(file, bootstrap.offered_languages(settings), batch_id))
         subject = f"Batch {request.batch_id}"
         data = _encoded(request)
-        with closing(bootstrap.topic(settings)) as topic:
-            topic.check()
-            with opened_statuses(settings, output=False) as statuses:
-                before = statuses.batch(str(request.batch_id))
-                if asked := _queued(request, statuses):
-                    _publish(topic, data, request)
+        with (
+            closing(bootstrap.topic(settings.topic)) as topic,
+            opened_statuses(settings, output=False) as statuses,
+        ):
+            before = statuses.batch(str(request.batch_id))
+            if asked := _queued(request, statuses):
+                _publish(topic, data, request)
     except RequestError as error:
         print_problems(subject, error.problems)
         return BAD_INPUT
@@ -94,7 +95,7 @@ def _queued(request: BatchRequest, statuses: StatusStore) -> bool:
     return answer.verdict == "accepted"
 
 
-def _publish(topic: RequestTopic, data: bytes, request: BatchRequest) -> None:
+def _publish(topic: Topic, data: bytes, request: BatchRequest) -> None:
     attributes = {
         "batch_id": str(request.batch_id),
         "owner": request.owner.encode()[:MAX_ATTRIBUTE_BYTES].decode(errors="ignore"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from domain.status import BatchDoc, Status
     from launcher.claims import Claims
     from pipeline.graph import NarrateBatches
-    from services.ports import Delivery, RequestSubscription, StatusStore
+    from services.ports import Delivery, StatusStore, Subscription
 
 FIRST_LOOK: Final = 0.25
 """Seconds until it is asked whether a batch was accepted; twice as long each time after."""
@@ -77,7 +77,7 @@ class Worker:
 
     statuses: StatusStore
     claims: Claims
-    subscription: RequestSubscription
+    subscription: Subscription
     flow: NarrateBatches
     output: str
     console: Console
@@ -109,7 +109,7 @@ class Worker:
                 with suppress(RequestError):
                     held.enter_context(self.claims.claim(batch_id))
         except ServiceError as error:
-            log.error(NOT_ACCEPTED, reason=error.message)
+            log.warning(NOT_ACCEPTED, reason=error.message)
         else:
             self._begin(message, batch_id, held, delivery)
 

@@ -139,8 +139,8 @@ class Delivery:
     receipt: str = field(repr=False)
 
 
-class RequestTopic(Protocol):
-    """Where encoded requests are published. Safe to call from many threads at once."""
+class Topic(Protocol):
+    """Where messages are published, encoded requests among them. Safe to call from many threads at once."""
 
     def check(self) -> None:
         """Whether it is there.
@@ -163,8 +163,8 @@ class RequestTopic(Protocol):
         ...
 
 
-class RequestSubscription(Protocol):
-    """Where encoded requests are taken from. Safe to call from many threads at once.
+class Subscription(Protocol):
+    """Where messages are taken from. Safe to call from many threads at once.
 
     A message that is not acknowledged comes again.
     """

@@ -51,12 +51,12 @@ class PubsubTopic:
             self._client = PublisherClient()
 
     def check(self) -> None:
-        """See RequestTopic; an account that may publish but not look is believed."""
+        """See Topic; an account that may publish but not look is believed."""
         with told(self._name, REMEDIES), suppress(exceptions.PermissionDenied):
             self._client.get_topic(topic=self._name, timeout=TIMEOUT, retry=RETRY)
 
     def publish(self, data: bytes, attributes: Mapping[str, str]) -> str:
-        """See RequestTopic."""
+        """See Topic."""
         with told(self._name, REMEDIES):
             future = self._client.publish(
                 self._name, data, retry=RETRY, timeout=TIMEOUT, **attributes
@@ -67,7 +67,7 @@ class PubsubTopic:
                 raise exceptions.DeadlineExceeded("no answer in time") from None
 
     def close(self) -> None:
-        """See RequestTopic."""
+        """See Topic."""
         self._client.stop()
 
 
@@ -88,12 +88,12 @@ class PubsubSubscription:
             self._client = SubscriberClient()
 
     def check(self) -> None:
-        """See RequestSubscription; an account that may take but not look is believed."""
+        """See Subscription; an account that may take but not look is believed."""
         with told(self._name, REMEDIES), suppress(exceptions.PermissionDenied):
             self._client.get_subscription(subscription=self._name, timeout=TIMEOUT, retry=RETRY)
 
     def receive(self, most: int) -> list[Delivery]:
-        """See RequestSubscription."""
+        """See Subscription."""
         with told(self._name, REMEDIES):
             try:
                 answer = self._client.pull(
@@ -112,7 +112,7 @@ class PubsubSubscription:
         ]
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """See RequestSubscription."""
+        """See Subscription."""
         with told(self._name, REMEDIES):
             self._client.acknowledge(
                 subscription=self._name,
@@ -122,5 +122,5 @@ class PubsubSubscription:
             )
 
     def close(self) -> None:
-        """See RequestSubscription."""
+        """See Subscription."""
         self._client.close()

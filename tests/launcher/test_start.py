@@ -215,9 +215,11 @@ def test_a_request_that_comes_again_makes_no_second_batch(
     station: Station, small: dict[str, Any]
 ) -> None:
     """A duplicate is taken off the subscription; another request of the same id is a dead letter."""
-    for data in (request(small), request(small), request(small, titles=["Chá"])):
-        station.pubsub.publish(station.topic, data)
+    station.pubsub.publish(station.topic, request(small))
     process = station.start()
+    wait_until(lambda: station.batch("small") is not None, process)
+    for data in (request(small), request(small, titles=["Chá"])):
+        station.pubsub.publish(station.topic, data)
     letters = station.folder / "output" / "dead-letters"
     wait_until(lambda: station.ended("small") and any(letters.glob("*.json")), process)
     stopped(process)
