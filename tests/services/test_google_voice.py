@@ -12,9 +12,10 @@ from google.api_core import exceptions
 from google.rpc import error_details_pb2
 
 from services.errors import Overloaded, QuotaExhausted, Refused, ServiceError, Unavailable
+from services.google_errors import service_error
 from services.ports import Utterance
 from services.speaking import narrate
-from services.voices.google import GoogleVoice, check_credentials, language_code, service_error
+from services.voices.google import GoogleVoice, check_credentials, language_code
 from tests.simulators.speech import Fault, SpeechSimulator
 
 if TYPE_CHECKING:
