@@ -39,7 +39,8 @@ wheel: $(READY)  ## dist/roteiro-*.whl
 	$(BIN)/python -m build --wheel --installer uv
 
 clean:  ## Removes what the others made, deliverables excepted.
-	rm -rf $(VENV) $(OLD) build dist *.egg-info .coverage* .hypothesis .*_cache
+	rm -rf $(VENV) $(OLD) build dist *.egg-info .coverage* .hypothesis .*_cache \
+		tests/emulators/node_modules tests/emulators/.installing
 
 # Made once for a given lock; uv, which pip installs, does in seconds what takes pip minutes.
 $(READY): requirements-dev.lock

@@ -67,6 +67,29 @@ class JobDoc(TypedDict, total=False):
     items: dict[str, ItemDoc]
 
 
+class Counts(TypedDict):
+    """What the items of a job, or of all jobs of a batch, amount to.
+
+    Items that have a script, that are adapted, that ended so; sums over the
+    narrations; and jobs, of which one job counts as one or none: all made,
+    ended with a failure, begun and not ended.
+    """
+
+    scripts: int
+    adaptations: int
+    completed: int
+    failed: int
+    audio_seconds: float
+    audio_bytes: int
+    characters: int
+    completed_jobs: int
+    failed_jobs: int
+    running_jobs: int
+
+
+COUNTS: Final = tuple(Counts.__annotations__)
+
+
 class Stats(TypedDict):
     """What has been made so far: scripts, adaptations, and sums over the narrations."""
 
@@ -274,6 +297,65 @@ def job_status(job: JobDoc) -> Status:
     if completed + failed >= job["total_items"]:
         return final_status(completed=completed, failed=failed, cancelled=0)
     return "running" if ends else "queued"
+
+
+def as_it_stands(job: JobDoc) -> JobDoc:
+    """A job as it is shown: its own status is written at its end only."""
+    return {**job, "status": job_status(job)}
+
+
+def counts_of(job: JobDoc) -> Counts:
+    """What a job's items amount to; absolute, so that repeating a merge changes nothing."""
+    items = job["items"]
+    made = [item for item in items.values() if item.get("status") == "completed"]
+    completed, failed = len(made), sum(item.get("status") == "failed" for item in items.values())
+    scripts = {
+        name.split(".", 1)[0]
+        for name, item in items.items()
+        if item.get("status") == "completed" or item.get("stage")
+    }
+    ended = completed + failed >= job["total_items"]
+    return {
+        "scripts": len(scripts),
+        "adaptations": sum(
+            item.get("status") == "completed" or item.get("stage") == "narrate"
+            for item in items.values()
+        ),
+        "completed": completed,
+        "failed": failed,
+        "audio_seconds": sum((item.get("audio_seconds", 0.0) for item in made), 0.0),
+        "audio_bytes": sum(item.get("audio_bytes", 0) for item in made),
+        "characters": sum(item.get("characters", 0) for item in made),
+        "completed_jobs": int(completed >= job["total_items"]),
+        "failed_jobs": int(ended and failed > 0),
+        "running_jobs": int(bool(scripts) and not ended),
+    }
+
+
+def counted(batch: BatchDoc, sums: Mapping[str, float]) -> BatchDoc:
+    """A batch's document with its counts.
+
+    Args:
+        batch: as stored.
+        sums: of the Counts of its jobs, by name.
+    """
+    completed, failed = int(sums["completed"]), int(sums["failed"])
+    counts: BatchDoc = {
+        "completed_jobs": int(sums["completed_jobs"]),
+        "failed_jobs": int(sums["failed_jobs"]),
+        "running_jobs": int(sums["running_jobs"]) if batch["status"] == "running" else 0,
+        "completed_items": completed,
+        "failed_items": failed,
+        "progress_percentage": percentage(completed + failed, batch["total_items"]),
+        "stats": {
+            "scripts": int(sums["scripts"]),
+            "adaptations": int(sums["adaptations"]),
+            "audio_seconds": round(float(sums["audio_seconds"]), 3),
+            "audio_bytes": int(sums["audio_bytes"]),
+            "characters": int(sums["characters"]),
+        },
+    }
+    return {**batch, **counts}
 
 
 def item_status(item: ItemDoc, job: JobDoc) -> Status:

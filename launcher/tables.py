@@ -34,7 +34,7 @@ REMEDIES: Final = {
     "invalid_argument": "the reason says what the service does not accept",
     "unauthenticated": "check the key, or renew: gcloud auth application-default login",
     "permission_denied": "enable the service's API, or let this key or account use it",
-    "not_found": "check agent.model, and the project and location where you use Vertex AI",
+    "not_found": "check agent.model and agent.voices; with Vertex AI, the project and location too",
     "unsupported_language": "choose a language that this writer or voice has",
     "empty_text": "the script held nothing to say; try again, or reword the title",
     "rate_limited": "run again later, or lower --max_in_flight",

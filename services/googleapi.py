@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import google.auth
 from google.api_core import exceptions
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from google.rpc import error_details_pb2
 
 from services.errors import Overloaded, QuotaExhausted, Refused, ServiceError, Unavailable
@@ -34,15 +34,8 @@ def check_credentials(user: str) -> None:
     Raises:
         Refused: `unauthenticated`, with what to do.
     """
-    try:
+    with told(user, {}):
         google.auth.default()
-    except DefaultCredentialsError as error:
-        raise _no_credentials(user, error) from error
-
-
-def _no_credentials(user: str, error: GoogleAuthError) -> Refused:
-    reason = str(error).split(". ", maxsplit=1)[0].rstrip(".")
-    return Refused(f"{user} needs credentials ({reason}): {LOGIN}", code="unauthenticated")
 
 
 @contextmanager
@@ -55,17 +48,20 @@ def told(name: str, remedies: Remedies) -> Iterator[None]:
     """
     try:
         yield
-    except GoogleAuthError as error:
-        raise _no_credentials(name, error) from error
-    except exceptions.RetryError as error:  # the last of many tries; its cause tells more
-        if isinstance(error.cause, exceptions.GoogleAPICallError):
-            raise _named(name, error.cause, remedies) from error
-        raise Unavailable(f"{name}: {error.message}", code="timeout") from error
-    except exceptions.GoogleAPICallError as error:
+    except exceptions.RetryError as error:  # of many tries; what ended the last tells more
+        raise _named(name, error.cause or error, remedies) from error
+    except (exceptions.GoogleAPICallError, GoogleAuthError) as error:
         raise _named(name, error, remedies) from error
 
 
-def _named(name: str, error: exceptions.GoogleAPICallError, remedies: Remedies) -> ServiceError:
+def _named(name: str, error: BaseException, remedies: Remedies) -> ServiceError:
+    if isinstance(error, DefaultCredentialsError):
+        reason = str(error).split(". ", maxsplit=1)[0].rstrip(".")
+        return Refused(f"{name} needs credentials ({reason}): {LOGIN}", code="unauthenticated")
+    if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
+        return Refused(f"{name}, credentials: {error}; {LOGIN}", code="unauthenticated")
+    if not isinstance(error, exceptions.GoogleAPICallError):
+        return Unavailable(f"{name} cannot be reached: {error}")
     known = service_error(error)
     remedy = remedies.get(known.code)
     message = f"{name}: {known.message.rstrip('.')}" + (f"; {remedy}" if remedy else "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.emulators import storage
+from tests.emulators.firestore import VARIABLE, FirestoreEmulator, Missing
 from tests.emulators.pubsub import PubsubEmulator
 
 if TYPE_CHECKING:
@@ -41,3 +43,20 @@ def bucket(storage_emulator: storage.StorageEmulator, monkeypatch: pytest.Monkey
     # Else the client asks once for the bucket itself, in a thread of its own, for its traces.
     monkeypatch.setenv("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "1")
     return storage_emulator.bucket()
+
+
+@pytest.fixture(scope="session")
+def firestore_emulator() -> Iterator[str]:
+    """Where Firestore is emulated, for all tests of a process."""
+    try:
+        with FirestoreEmulator() as emulator:
+            yield emulator.host
+    except Missing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def firestore_project(firestore_emulator: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A project with an empty database; this process and its children find the emulator."""
+    monkeypatch.setenv(VARIABLE, firestore_emulator)
+    return f"test-{uuid.uuid4().hex[:12]}"

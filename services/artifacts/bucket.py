@@ -25,6 +25,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
 from services.errors import Overloaded, Refused, ServiceError, Unavailable
+from services.googleapi import LOGIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -333,7 +334,7 @@ def _service_error(verb: str, uri: str, error: BaseException) -> ServiceError:
     bucket, said = _parts(uri)[0], _said(error)
     match _status(error):
         case 401:
-            code, reason = "unauthenticated", f"Google credentials ({said}); {_LOG_IN}"
+            code, reason = "unauthenticated", f"Google credentials ({said}); {LOGIN}"
         case 403:
             code = "permission_denied"
             reason = f"it is not allowed ({said}); grant {ROLE} on bucket {bucket}"
@@ -358,12 +359,6 @@ def _status(error: BaseException) -> int:
     if isinstance(error, exceptions.GoogleAPICallError):
         return int(error.code or 0)
     return int(getattr(getattr(error, "response", None), "status_code", 0))
-
-
-_LOG_IN: Final = (
-    "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a "
-    "service account's key file"
-)
 
 
 def _let_go(error: BaseException) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-import unicodedata
 import weakref
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from domain import status
+from domain.search import fold
 from services.errors import Unavailable
 from services.ports import Acceptance, BatchQuery
 
@@ -82,6 +82,7 @@ UPDATE jobs SET
 WHERE batch_id = :batch AND job_id IN (SELECT key FROM json_each(:patches))
 """
 
+# In the order of status.COUNTS.
 SUMS: Final = """
 SELECT
     sum(scripts), sum(adaptations), sum(completed), sum(failed),
@@ -111,7 +112,7 @@ class SqliteStatusStore:
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             weakref.finalize(self, self._db.close)
-            self._db.create_function("fold", 1, _fold, deterministic=True)
+            self._db.create_function("fold", 1, fold, deterministic=True)
             _turn_to_wal(self._db)
             # WAL keeps the file consistent; only a power cut could lose the last commits.
             self._db.execute("PRAGMA synchronous = NORMAL")
@@ -176,26 +177,8 @@ class SqliteStatusStore:
 
     def _counted(self, db: sqlite3.Connection, batch: BatchDoc) -> BatchDoc:
         row = db.execute(SUMS, (batch["batch_id"],)).fetchone()
-        scripts, adaptations, completed, failed, seconds, size, characters, *jobs = (
-            value or 0 for value in row
-        )
-        completed_jobs, failed_jobs, running_jobs = jobs
-        counts: BatchDoc = {
-            "completed_jobs": completed_jobs,
-            "failed_jobs": failed_jobs,
-            "running_jobs": running_jobs if batch["status"] == "running" else 0,
-            "completed_items": int(completed),
-            "failed_items": int(failed),
-            "progress_percentage": status.percentage(int(completed + failed), batch["total_items"]),
-            "stats": {
-                "scripts": scripts,
-                "adaptations": int(adaptations),
-                "audio_seconds": round(seconds, 3),
-                "audio_bytes": int(size),
-                "characters": int(characters),
-            },
-        }
-        return {**batch, **counts}
+        sums = (value or 0 for value in row)
+        return status.counted(batch, dict(zip(status.COUNTS, sums, strict=True)))
 
     def cancel_requested(self, batch_id: str) -> bool:
         """See StatusStore."""
@@ -211,7 +194,7 @@ class SqliteStatusStore:
         with self._read() as db:
             query = "SELECT doc FROM jobs WHERE batch_id = ? AND job_id = ?"
             stored = _first(db, query, batch_id, job_id)
-            return None if stored is None else _job(cast("JobDoc", stored))
+            return None if stored is None else status.as_it_stands(cast("JobDoc", stored))
 
     def jobs(self, batch_id: str) -> Iterator[JobDoc]:
         """See StatusStore."""
@@ -227,7 +210,7 @@ class SqliteStatusStore:
                 return
             position = rows[-1][0]
             for _, doc in rows:
-                yield _job(json.loads(doc))
+                yield status.as_it_stands(json.loads(doc))
 
     def batches(self, query: BatchQuery) -> Iterator[BatchDoc]:
         """See StatusStore."""
@@ -249,7 +232,7 @@ class SqliteStatusStore:
                 "(instr(batch_id, ?) OR EXISTS (SELECT 1 FROM jobs"
                 " WHERE jobs.batch_id = batches.batch_id AND instr(fold(json_extract(jobs.doc, '$.title')), ?)))"
             )
-            values += [_fold(query.text)] * 2
+            values += [fold(query.text)] * 2
         with self._read() as db:
             rows = db.execute(
                 f"SELECT doc FROM batches WHERE {' AND '.join(conditions)}"  # noqa: S608 - literals
@@ -300,11 +283,6 @@ def _unavailable() -> Iterator[None]:
         raise Unavailable(f"the status store cannot be used: {error}") from error
 
 
-def _job(stored: JobDoc) -> JobDoc:
-    """Its own status is written at its end only; until then it stands as its items do."""
-    return {**stored, "status": status.job_status(stored)}
-
-
 def _first(db: sqlite3.Connection, query: str, *values: str) -> dict[str, Any] | None:
     row = db.execute(query, values).fetchone()
     return None if row is None else json.loads(row[0])
@@ -312,9 +290,3 @@ def _first(db: sqlite3.Connection, query: str, *values: str) -> dict[str, Any] |
 
 def _dump(document: Any) -> str:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-
-
-def _fold(text: str) -> str:
-    """Without case and accents, as people search."""
-    decomposed = unicodedata.normalize("NFKD", text)
-    return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()

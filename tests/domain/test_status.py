@@ -6,7 +6,7 @@ import itertools
 import json
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -406,3 +406,43 @@ def test_a_manifest_lists_every_item_asked_for() -> None:
     }
     assert entries[1]["error"]["stage"] == "adapt"
     assert all("error" not in entry for entry in entries[2:])
+
+
+def test_counts_of_a_job_follow_from_its_items() -> None:
+    """A variation has one script; what is made, adapted or failed counts whatever came first."""
+    (new,) = status.new_jobs("cafe", batch_request("Café", languages=("pt-BR", "en"), variations=2))
+    assert set(status.counts_of(new).values()) == {0}
+    made: dict[str, Any] = {"status": "completed", "audio_seconds": 1.5, "audio_bytes": 9}
+    items = {"v1.pt-BR": {**made, "characters": 4}, "v1.en": {"stage": "adapt"}}
+    begun = cast("status.JobDoc", {**new, "items": items})
+    assert status.counts_of(begun) == {
+        "scripts": 1,
+        "adaptations": 1,
+        "completed": 1,
+        "failed": 0,
+        "audio_seconds": 1.5,
+        "audio_bytes": 9,
+        "characters": 4,
+        "completed_jobs": 0,
+        "failed_jobs": 0,
+        "running_jobs": 1,
+    }
+    assert set(status.COUNTS) == set(status.counts_of(begun))
+
+
+@pytest.mark.parametrize(
+    ("ends", "jobs"),
+    [
+        (["completed", "completed"], (1, 0, 0)),
+        (["completed", "failed"], (0, 1, 0)),
+        (["failed", "failed"], (0, 1, 0)),
+        (["completed", "cancelled"], (0, 0, 1)),
+        (["cancelled", "cancelled"], (0, 0, 0)),
+    ],
+)
+def test_a_job_counts_as_what_it_became(ends: list[str], jobs: tuple[int, int, int]) -> None:
+    """Made as a whole, ended with a failure, or begun."""
+    (new,) = status.new_jobs("cafe", batch_request("Café", languages=("pt-BR", "en")))
+    items = {f"v1.{tag}": {"status": end} for tag, end in zip(("pt-BR", "en"), ends, strict=True)}
+    counts = status.counts_of(cast("status.JobDoc", {**new, "items": items}))
+    assert (counts["completed_jobs"], counts["failed_jobs"], counts["running_jobs"]) == jobs

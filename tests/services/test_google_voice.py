@@ -242,7 +242,7 @@ def quota_failure(**violation: Any) -> Any:
 @pytest.mark.parametrize(
     ("error", "kind", "code"),
     [
-        (exceptions.NotFound("no such"), Refused, "invalid_argument"),
+        (exceptions.NotFound("no such"), Refused, "not_found"),
         (exceptions.FailedPrecondition("not now"), Refused, "invalid_argument"),
         (exceptions.Aborted("once more"), Unavailable, "unavailable"),
         (exceptions.Cancelled("let go"), Unavailable, "unavailable"),

@@ -1,6 +1,7 @@
 """The contract of every status store, and what SQLite adds to it.
 
-A new adapter joins ADAPTERS; the tests know it by its port only.
+A new adapter joins ADAPTERS; the tests know it by its port only. Firestore's
+are over the wire, and its own tests are in test_firestore.
 """
 
 from __future__ import annotations
@@ -14,17 +15,27 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.status import TERMINAL, Patch, item_patches, merge, timestamp
+from domain.status import (
+    COUNTS,
+    TERMINAL,
+    Patch,
+    counted,
+    counts_of,
+    item_patches,
+    merge,
+    timestamp,
+)
 from domain.work import CANCELLED, GeneratedScript, Item, Job, Progress
 from services.errors import Unavailable
 from services.ports import Acceptance, BatchQuery, StatusStore
 from services.statuses.coalescing import CoalescingStatusStore
+from services.statuses.firestore import FirestoreStatusStore
 from services.statuses.sqlite import SqliteStatusStore
 from tests.builders import batch_request, failure, generated_script, item, job, narration, script
 
@@ -52,6 +63,14 @@ class Ticking:
         return START + timedelta(seconds=next(self._seconds))
 
 
+class Adapter(Protocol):
+    """Opens a store; pickles, and every call opens the same documents."""
+
+    def open(self, clock: Callable[[], datetime]) -> StatusStore:
+        """The store, as a process has it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sqlite:
     """Opens the embedded store; each call another connection to the same file."""
@@ -72,17 +91,40 @@ class CoalescingSqlite(Sqlite):
         return CoalescingStatusStore(super().open(clock), interval=3_600)
 
 
-ADAPTERS = [Sqlite, CoalescingSqlite]
+@dataclass(frozen=True)
+class Firestore:
+    """Opens the store in a database of its own; FIRESTORE_EMULATOR_HOST says where."""
+
+    project: str
+
+    def open(self, clock: Callable[[], datetime]) -> StatusStore:
+        """The store, as a process has it."""
+        return FirestoreStatusStore(self.project, clock=clock)
+
+
+@dataclass(frozen=True)
+class CoalescingFirestore(Firestore):
+    """The same behind a store whose merges wait for `flush`."""
+
+    def open(self, clock: Callable[[], datetime]) -> StatusStore:
+        """The store, as a process has it."""
+        return CoalescingStatusStore(super().open(clock), interval=3_600)
+
+
+ADAPTERS = [Sqlite, CoalescingSqlite, Firestore, CoalescingFirestore]
 SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.__name__)
-def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> Sqlite:
-    return cast("type[Sqlite]", request.param)(tmp_path / "made" / "status.db")
+def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> Adapter:
+    kind: type[Sqlite | Firestore] = request.param
+    if issubclass(kind, Firestore):
+        return kind(request.getfixturevalue("firestore_project"))
+    return kind(tmp_path / "made" / "status.db")
 
 
 @pytest.fixture
-def store(adapter: Sqlite) -> Iterator[StatusStore]:
+def store(adapter: Adapter) -> Iterator[StatusStore]:
     opened = adapter.open(Ticking())
     yield opened
     opened.close()
@@ -458,7 +500,7 @@ def test_a_listed_batch_is_its_document(shelf: StatusStore) -> None:
     assert batches["mate"]["failed_items"] == 1
 
 
-def test_pages_hold_each_batch_once(adapter: Sqlite) -> None:
+def test_pages_hold_each_batch_once(adapter: Adapter) -> None:
     """Even batches of one instant."""
     store = adapter.open(lambda: START)
     made = [f"batch-{number}" for number in range(7)]
@@ -471,7 +513,7 @@ def test_pages_hold_each_batch_once(adapter: Sqlite) -> None:
     store.close()
 
 
-def test_closing_stores_what_was_merged(adapter: Sqlite) -> None:
+def test_closing_stores_what_was_merged(adapter: Adapter) -> None:
     """Whoever opens the store next finds all of it."""
     first = adapter.open(Ticking())
     accept(first)
@@ -490,7 +532,7 @@ def _narrate(store: StatusStore, variations: range) -> None:
         record(store, narration(item_of(CAFE, "pt-BR", variation)))
 
 
-def _narrate_elsewhere(adapter: Sqlite, variations: range) -> None:
+def _narrate_elsewhere(adapter: Adapter, variations: range) -> None:
     """The same in another process."""
     store = adapter.open(Ticking())
     _narrate(store, variations)
@@ -520,7 +562,7 @@ def test_threads_lose_nothing_of_each_other(store: StatusStore) -> None:
     assert_all_there(store)
 
 
-def test_processes_lose_nothing_of_each_other(adapter: Sqlite, store: StatusStore) -> None:
+def test_processes_lose_nothing_of_each_other(adapter: Adapter, store: StatusStore) -> None:
     """Four processes merge different items into one job at once."""
     accept(store)
     with SPAWN.Pool(2) as pool:
@@ -690,4 +732,39 @@ def test_any_merge_is_the_domains(tmp_path_factory: Any, patches: list[Patch]) -
     assert json.dumps(store.job(batch_id, "0001-cafe"), sort_keys=True) == json.dumps(
         expected, sort_keys=True
     )
+    store.close()
+
+
+ITEMS = st.dictionaries(
+    st.sampled_from([f"v{variation}.{tag}" for variation in (1, 2, 12) for tag in ("pt-BR", "en")]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "status": st.sampled_from(["completed", "failed", "cancelled"]),
+            "stage": st.sampled_from(["adapt", "narrate"]),
+            "audio_seconds": st.floats(0, 1e4),
+            "audio_bytes": st.integers(0, 2**40),
+            "characters": st.integers(0, 2**20),
+        },
+    ),
+)
+
+
+@given(st.lists(ITEMS, min_size=2, max_size=2))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_counts_of_any_items_are_the_domains(
+    tmp_path_factory: Any, items: list[dict[str, Any]]
+) -> None:
+    """SQLite counts what the domain does, at whatever stage the items are."""
+    store = SqliteStatusStore(tmp_path_factory.getbasetemp() / "counts.db")
+    batch_id = f"batch-{next(BATCHES)}"
+    request = batch_request(*TITLES, languages=("pt-BR", "en"), variations=3)
+    store.accept(batch_id, request, run_id="run-1", resume=False)
+    for job_id, made in zip(("0001-cafe", "0002-cha"), items, strict=True):
+        store.merge_jobs(batch_id, {job_id: {"items": made}})
+    each = [counts_of(job) for job in store.jobs(batch_id)]
+    sums = {name: sum(cast("Any", counts)[name] for counts in each) for name in COUNTS}
+    batch = store.batch(batch_id)
+    assert batch is not None
+    assert batch == counted(batch, sums)
     store.close()
