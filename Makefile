@@ -6,9 +6,10 @@ READY := $(VENV)/.ready
 OLD := $(VENV)-generativeai
 TESTS ?= tests
 WRITERS := $(addprefix tests/services/test_,writers.py answers.py gemini.py gemini_sdks.py generativeai.py)
+PSTEST := build/pstest
 COMPILE := $(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: demo test test-generativeai check bench lock wheel clean
+.PHONY: demo test test-generativeai test-pstest check bench lock wheel clean
 
 demo: $(READY)  ## The main job on real input: titles in, narrated MP3s out.
 	$(BIN)/roteiro run examples/cafe.yaml
@@ -19,6 +20,9 @@ test: $(READY)  ## All tests, warnings as errors, coverage shown.
 
 test-generativeai: $(OLD)/.ready  ## The writers' tests beside the SDK that holds others back.
 	$(OLD)/bin/python -m pytest $(WRITERS)
+
+test-pstest: $(READY) $(PSTEST)  ## The tests of Pub/Sub once more, against Google's own fake; needs Go.
+	$(PSTEST) $(BIN)/python -m pytest $(TESTS) -m pubsub -n 2
 
 check: $(READY)  ## Format, lint, types, and the direction of imports.
 	$(BIN)/ruff format --check .
@@ -41,6 +45,9 @@ wheel: $(READY)  ## dist/roteiro-*.whl
 clean:  ## Removes what the others made, deliverables excepted.
 	rm -rf $(VENV) $(OLD) build dist *.egg-info .coverage* .hypothesis .*_cache \
 		tests/emulators/node_modules tests/emulators/.installing
+
+$(PSTEST): $(wildcard tests/emulators/pstest/*)
+	cd $(<D) && go build -o $(CURDIR)/$@ .
 
 # Made once for a given lock; uv, which pip installs, does in seconds what takes pip minutes.
 $(READY): requirements-dev.lock
