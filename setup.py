@@ -11,6 +11,8 @@ PACKAGES = [
     "pipeline",
     "services",
     "services.artifacts",
+    "services.provisioning",
+    "services.requests",
     "services.statuses",
     "services.voices",
     "services.writers",
@@ -29,6 +31,7 @@ setup(
     packages=PACKAGES,
     package_data={
         "domain.prompts": ["*.toml"],
+        "services.provisioning": ["*.json"],
         "services.writers": ["templates/*.toml"],
     },
     install_requires=[

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.graph import Services
     from services.ports import (
         ArtifactStore,
+        Resource,
         StatusStore,
         Subscription,
         TextModel,
@@ -262,6 +263,42 @@ def subscription(settings: Settings) -> Subscription:
     found = PubsubSubscription(settings.subscription)
     found.check()
     return found
+
+
+def resources(settings: Settings, project: str, location: str) -> list[Resource]:
+    """What the settings name in the cloud, each after what it is made on.
+
+    Args:
+        settings: name it.
+        project: of a bucket that is made; empty for the credentials' own.
+        location: of a bucket and a database that are made.
+
+    Raises:
+        ServiceError: where there are no credentials.
+    """
+    found: list[Resource] = []
+    topics = (settings.topic, settings.dead_letter_topic, settings.events_topic)
+    if settings.subscription or any(topics):
+        from services.provisioning.pubsub import SubscriptionResource, TopicResource
+
+        found += map(TopicResource, dict.fromkeys(filter(None, topics)))
+        if settings.subscription:
+            found.append(SubscriptionResource(settings.subscription, settings.topic))
+    if settings.output.startswith(BUCKET):
+        from services.provisioning.bucket import BucketResource
+
+        found.append(BucketResource(settings.output, project, location))
+    if settings.firestore:
+        found += _firestore_resources(*settings.firestore, location)
+    return found
+
+
+def _firestore_resources(project: str, database: str, location: str) -> list[Resource]:
+    from services.provisioning.firestore import Emulated, FirestoreAdmin, firestore_resources
+
+    if os.environ.get("FIRESTORE_EMULATOR_HOST"):
+        return [Emulated("database", f"projects/{project}/databases/{database}")]
+    return firestore_resources(FirestoreAdmin(project, database, location))
 
 
 def _firestore(project: str, database: str) -> StatusStore:

@@ -27,7 +27,8 @@ app = typer.Typer(
 \b
 Exit codes:
   0    all done
-  1    some narrations were not made, or not found for a download
+  1    some narrations were not made, or not found for a download; something is not
+       as it should be
   2    bad input; nothing was begun
   130  interrupted""",
 )
@@ -233,6 +234,48 @@ def download(
     from launcher import download as downloading
 
     _end(downloading.download, batch, to, _given(context), replace=force)
+
+
+@app.command()
+def provision(
+    context: typer.Context,
+    *,
+    create: Annotated[
+        bool,
+        typer.Option("--create/--check", help="Make what is missing, or only look."),
+    ] = False,
+    topic: flags.Topic = None,
+    subscription: flags.Subscription = None,
+    dead_letter_topic: flags.DeadLetterTopic = None,
+    events_topic: flags.EventsTopic = None,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    writer: flags.Writer = None,
+    voice: flags.Speaker = None,
+    runner: flags.Runner = None,
+    location: Annotated[
+        str,
+        typer.Option("--location", metavar="PLACE", help="Of new buckets and databases."),
+    ] = "US",
+    project: Annotated[
+        str,
+        typer.Option("--project", metavar="ID", help="Of a new bucket. [that of the topics]"),
+    ] = "",
+    account: Annotated[
+        str,
+        typer.Option("--account", metavar="EMAIL", help="Service account. [a new one: roteiro]"),
+    ] = "",
+    json: AsJson = False,
+) -> None:
+    """Look at the topics, bucket and database that the settings name, or make them.
+
+    What is missing is made; what differs is mended where nothing can be lost by
+    it, and told otherwise. The roles that are needed are printed, not granted.
+    """
+    from launcher import provision as provisioning
+
+    wishes = provisioning.Wishes(create, location, project, account)
+    _end(provisioning.provision, _given(context), wishes, json=json)
 
 
 def _given(context: typer.Context) -> dict[str, Any]:

@@ -198,6 +198,72 @@ class Subscription(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What is not as it should be.
+
+    Attributes:
+        what: a property, such as `ack deadline`.
+        remedy: what its owner can do where `make` leaves it alone, because
+            mending it could lose something; empty where `make` mends it.
+    """
+
+    what: str
+    wanted: str
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How a resource was found.
+
+    Attributes:
+        differences: of one that is there.
+        notes: what is worth telling and no fault, such as what the server does
+            not tell.
+        applies: False where the server has no such thing, as an emulator.
+    """
+
+    there: bool
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+    applies: bool = True
+
+
+class Resource(Protocol):
+    """Something that the services need to be there, and that is looked at or made.
+
+    Attributes:
+        kind: `topic`, `bucket`, …
+        name: as its vendor writes it.
+    """
+
+    kind: str
+    name: str
+
+    def look(self) -> Finding:
+        """How it is; nothing is changed.
+
+        Raises:
+            ServiceError: where that cannot be found out, with what to do.
+        """
+        ...
+
+    def make(self, found: Finding) -> list[str]:
+        """Make what is missing and mend what differs, as far as nothing can be lost by it.
+
+        Idempotent: made twice at once, it is there once.
+
+        Returns:
+            What was done, a line each.
+
+        Raises:
+            ServiceError: where that cannot be done, with what to do.
+        """
+        ...
+
+
 Verdict: TypeAlias = Literal["accepted", "duplicate", "conflict"]
 
 

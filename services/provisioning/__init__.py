@@ -1,0 +1,1 @@
+"""What the services need to be there: looked at, made, mended."""
