@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domain.request import AgentConfig
+from launcher.checks import REACH, Check, check_writable
 from launcher.claims import FileClaims, LeaseClaims
 from launcher.settings import BUCKET
+from launcher.tables import REMEDIES
 from services.access import GeminiAccess
 from services.errors import Refused, Unavailable
+from services.ports import BatchQuery
 from services.statuses.sqlite import SqliteStatusStore
 
 if TYPE_CHECKING:
@@ -299,6 +304,130 @@ def _firestore_resources(project: str, database: str, location: str) -> list[Res
     if os.environ.get("FIRESTORE_EMULATOR_HOST"):
         return [Emulated("database", f"projects/{project}/databases/{database}")]
     return firestore_resources(FirestoreAdmin(project, database, location))
+
+
+def checks(settings: Settings, seconds: float) -> list[Check]:
+    """One call to each service; those that the settings do not use have none.
+
+    Args:
+        settings: name the services.
+        seconds: that a call may take.
+    """
+    remote = settings.output.startswith(BUCKET)
+    gemini = settings.writer in {"gemini", "generativeai"}
+    google, database = settings.voice == "google", settings.database
+    folder = Path(settings.output)
+    parts = [
+        Check(
+            "Gemini",
+            f"the tokens of a word, of {MODEL}; free",
+            partial(_check_gemini, settings, seconds) if gemini else None,
+            REMEDIES,
+        ),
+        Check(
+            "Text-to-Speech",
+            f"to say {WORD!r} in {LANGUAGE}; costs {len(WORD)} characters",
+            partial(_check_speech, settings, seconds) if google else None,
+            REMEDIES,
+        ),
+        Check("eSpeak NG", f"to say {WORD!r} in {LANGUAGE}", None if google else _check_espeak),
+        Check(
+            "Cloud Storage",
+            f"whether {settings.output} can be listed and written",
+            partial(_check_bucket, settings.output, seconds) if remote else None,
+            {"storage_unavailable": REACH},
+        ),
+        Check(
+            "output folder",
+            f"whether {folder} can be written",
+            None if remote else partial(check_writable, folder, "output"),
+        ),
+        Check(
+            "Firestore",
+            f"a document of {settings.store}",
+            None if database else partial(_check_firestore, settings, seconds),
+        ),
+        Check(
+            "SQLite",
+            f"the newest batch of {settings.store}",
+            partial(_check_sqlite, settings, database) if database else None,
+            {"unavailable": "move the file away where it is broken, or name another: --status"},
+        ),
+    ]
+    for setting in ("topic", "dead_letter_topic", "events_topic", "subscription"):
+        name = str(getattr(settings, setting))
+        call = partial(_check_pubsub, setting, name, seconds) if name else None
+        parts.append(Check(setting, f"Pub/Sub, whether {name} is there", call))
+    return parts
+
+
+MODEL = AgentConfig.model_fields["model"].default
+"""That a request names where it names none."""
+WORD, LANGUAGE = "Oi", "pt-BR"
+
+
+def _check_gemini(settings: Settings, seconds: float) -> None:
+    """By google-genai, whichever SDK writes: the key and the service are the same."""
+    from services.writers.gemini import GeminiWriter
+
+    access = GeminiAccess.of(os.environ)
+    if settings.writer == "generativeai":
+        _check_generativeai(access)
+    if access.project:
+        from services.googleapi import check_credentials
+
+        check_credentials("Vertex AI")
+    with closing(GeminiWriter(access, endpoint=settings.gemini_endpoint)) as writer:
+        writer.count(WORD, MODEL, seconds=seconds)
+
+
+def _check_speech(settings: Settings, seconds: float) -> None:
+    from services.ports import Utterance
+    from services.voices.google import GoogleVoice
+
+    with closing(GoogleVoice(settings.speech_endpoint, timeout=seconds)) as voice:
+        voice.speak(Utterance(WORD, LANGUAGE))
+
+
+def _check_espeak() -> None:
+    from services.ports import Utterance
+    from services.voices.offline import OfflineVoice
+
+    OfflineVoice().speak(Utterance(WORD, LANGUAGE))
+
+
+def _check_bucket(output: str, seconds: float) -> None:
+    from services.artifacts.bucket import BucketArtifactStore
+
+    with closing(BucketArtifactStore(output, timeout=seconds, deadline=seconds)) as store:
+        store.check()
+
+
+def _check_firestore(settings: Settings, seconds: float) -> None:
+    from services.statuses.firestore import FirestoreStatusStore
+
+    project, database = settings.firestore or ("", "")
+    with closing(FirestoreStatusStore(project, database, timeout=seconds)) as statuses:
+        statuses.batch("doctor")  # as good as any: whether it is there does not matter
+
+
+def _check_sqlite(settings: Settings, database: Path) -> None:
+    """Nothing is made where nothing is yet."""
+    statuses = existing_statuses(settings)
+    if statuses is None:
+        check_writable(database.parent, "status")
+        return
+    with closing(statuses):
+        for _ in statuses.batches(BatchQuery(limit=1)):
+            pass
+
+
+def _check_pubsub(setting: str, name: str, seconds: float) -> None:
+    from services.requests.pubsub import PubsubSubscription, PubsubTopic
+
+    adapter = PubsubSubscription if setting == "subscription" else PubsubTopic
+    with closing(adapter(name, timeout=seconds)) as found:
+        found.check()
 
 
 def _firestore(project: str, database: str) -> StatusStore:

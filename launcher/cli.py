@@ -278,6 +278,36 @@ def provision(
     _end(provisioning.provision, _given(context), wishes, json=json)
 
 
+@app.command()
+def doctor(
+    context: typer.Context,
+    *,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    writer: flags.Writer = None,
+    gemini_endpoint: flags.GeminiEndpoint = None,
+    voice: flags.Speaker = None,
+    speech_endpoint: flags.SpeechEndpoint = None,
+    topic: flags.Topic = None,
+    subscription: flags.Subscription = None,
+    dead_letter_topic: flags.DeadLetterTopic = None,
+    events_topic: flags.EventsTopic = None,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", metavar="SECONDS", min=0.1, max=600, help="For each answer."),
+    ] = 10,
+    json: AsJson = False,
+) -> None:
+    """Ask each service that the settings name one thing, and say what it answers.
+
+    With the credentials that a batch would use. Nothing is made; one word of
+    speech is paid for, where the voice is Google's.
+    """
+    from launcher import doctor as examining
+
+    _end(examining.doctor, _given(context), timeout, json=json)
+
+
 def _given(context: typer.Context) -> dict[str, Any]:
     """The settings among a command's options; None for those that were not given."""
     from launcher.settings import Settings

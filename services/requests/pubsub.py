@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from google.api_core import exceptions
 from google.api_core.retry import Retry, if_exception_type
@@ -43,26 +43,26 @@ class PubsubTopic:
 
     Args:
         name: projects/<project>/topics/<topic>.
+        timeout: seconds that a call may take, its repetitions included.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, timeout: float = TIMEOUT) -> None:
         self._name = name
+        self._call: dict[str, Any] = {"timeout": timeout, "retry": RETRY.with_timeout(timeout)}
         with told(name, REMEDIES):
             self._client = PublisherClient()
 
     def check(self) -> None:
         """See Topic; an account that may publish but not look is believed."""
         with told(self._name, REMEDIES), suppress(exceptions.PermissionDenied):
-            self._client.get_topic(topic=self._name, timeout=TIMEOUT, retry=RETRY)
+            self._client.get_topic(topic=self._name, **self._call)
 
     def publish(self, data: bytes, attributes: Mapping[str, str]) -> str:
         """See Topic."""
         with told(self._name, REMEDIES):
-            future = self._client.publish(
-                self._name, data, retry=RETRY, timeout=TIMEOUT, **attributes
-            )
+            future = self._client.publish(self._name, data, **self._call, **attributes)
             try:
-                return str(future.result(2 * TIMEOUT))
+                return str(future.result(2 * self._call["timeout"]))
             except FutureTimeoutError:
                 raise exceptions.DeadlineExceeded("no answer in time") from None
 
@@ -80,17 +80,20 @@ class PubsubSubscription:
 
     Args:
         name: projects/<project>/subscriptions/<subscription>.
+        timeout: seconds that a call may take, its repetitions included; receive()
+            takes no longer than WAIT.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, timeout: float = TIMEOUT) -> None:
         self._name = name
+        self._call: dict[str, Any] = {"timeout": timeout, "retry": RETRY.with_timeout(timeout)}
         with told(name, REMEDIES):
             self._client = SubscriberClient()
 
     def check(self) -> None:
         """See Subscription; an account that may take but not look is believed."""
         with told(self._name, REMEDIES), suppress(exceptions.PermissionDenied):
-            self._client.get_subscription(subscription=self._name, timeout=TIMEOUT, retry=RETRY)
+            self._client.get_subscription(subscription=self._name, **self._call)
 
     def receive(self, most: int) -> list[Delivery]:
         """See Subscription."""
@@ -117,8 +120,7 @@ class PubsubSubscription:
             self._client.acknowledge(
                 subscription=self._name,
                 ack_ids=[delivery.receipt],
-                timeout=TIMEOUT,
-                retry=RETRY,
+                **self._call,
             )
 
     def close(self) -> None:

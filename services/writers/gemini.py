@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -13,6 +14,8 @@ from services.errors import Refused, Unavailable
 from services.writers.answers import completion, service_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from google.auth.credentials import Credentials
 
     from domain.prompts import Prompt
@@ -82,10 +85,33 @@ class GeminiWriter:
             Unavailable: `timeout`, `unavailable`.
         """
         seconds = self._timeouts[prompt.task]
-        try:
+        with self._telling(prompt.agent.model, seconds):
             response = self._client.models.generate_content(
                 model=prompt.agent.model, contents=prompt.user, config=_config(prompt, seconds)
             )
+        http = response.sdk_http_response
+        return completion(http.body if http else None, prompt.agent.model)
+
+    def count(self, text: str, model: str, *, seconds: float) -> int:
+        """Tokens of a text; free of charge, and shows whether a model can be used at all.
+
+        Raises:
+            ServiceError: as complete() does.
+        """
+        config = types.CountTokensConfig(http_options=_timeout(seconds))
+        with self._telling(model, seconds):
+            answer = self._client.models.count_tokens(model=model, contents=text, config=config)
+        return answer.total_tokens or 0
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
+    @contextmanager
+    def _telling(self, model: str, seconds: float) -> Iterator[None]:
+        """What the SDK raises in a call leaves it as the port's error, without the key."""
+        try:
+            yield
         except errors.APIError as error:
             header = getattr(error.response, "headers", {}).get("retry-after", "")
             raise service_error(error.code, error.details, header=header, key=self._key) from None
@@ -101,9 +127,11 @@ class GeminiWriter:
         except UnicodeDecodeError:
             raise Unavailable("the answer was no text") from None
         except (ValueError, httpx.InvalidURL):
-            raise Refused(f"no model can be called {prompt.agent.model!r}") from None
-        http = response.sdk_http_response
-        return completion(http.body if http else None, prompt.agent.model)
+            raise Refused(f"no model can be called {model!r}") from None
+
+
+def _timeout(seconds: float) -> types.HttpOptions:
+    return types.HttpOptions(timeout=math.ceil(seconds * 1000))  # milliseconds
 
 
 def _config(prompt: Prompt, seconds: float) -> types.GenerateContentConfig:
@@ -120,7 +148,7 @@ def _config(prompt: Prompt, seconds: float) -> types.GenerateContentConfig:
         top_k=agent.top_k,
         max_output_tokens=agent.max_output_tokens,
         thinking_config=thinking,
-        http_options=types.HttpOptions(timeout=math.ceil(seconds * 1000)),  # milliseconds
+        http_options=_timeout(seconds),
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         should_return_http_response=True,
     )

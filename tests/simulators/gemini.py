@@ -1,4 +1,4 @@
-"""A server that speaks generateContent as Gemini does; `python -m tests.simulators.gemini`.
+"""A server that speaks generateContent and countTokens as Gemini does; `python -m tests.simulators.gemini`.
 
 It answers on 127.0.0.1 only, to the paths of the Gemini API and of Vertex AI, and goes wrong in
 all the ways of FAULTS: where the test plans it, or where a title names a fault in brackets.
@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PATH: Final = re.compile(r"/v1(?:beta1?)?/.*?models/(?P<model>[^/:]+):generateContent")
+_PATH: Final = re.compile(
+    r"/v1(?:beta1?)?/.*?models/(?P<model>[^/:]+):(?:generateContent|countTokens)"
+)
 _TITLE: Final = re.compile(r"<title>\n(.*?)\n</title>", re.DOTALL)
 _LANGUAGE: Final = re.compile(r"(?:in the language|from \S+ to) ([A-Za-z0-9-]+)")
 _NAMED: Final = re.compile(r"\[([\w:]+)\]")
@@ -298,6 +300,12 @@ class GeminiSimulator:
             return failed(404, "NOT_FOUND", f"{call.path} is not found.")
         if not call.headers.get("x-goog-api-key") and not call.headers.get("authorization"):
             return REPLIES["unauthenticated"]
+        return self._served(call)
+
+    def _served(self, call: Call) -> Reply:
+        """What a call that is right is answered; counting has a quota of its own, which is large."""
+        if call.path.endswith(":countTokens"):
+            return Reply(200, {"totalTokens": len(call.user.split())})
         if wait := self._over_quota():
             return rate_limited(wait)
         return answered(answer_text(call.title, call.language, call.user))
