@@ -321,20 +321,20 @@ def checks(settings: Settings, seconds: float) -> list[Check]:
         Check(
             "Gemini",
             f"the tokens of a word, of {MODEL}; free",
-            partial(_check_gemini, settings, seconds) if gemini else None,
+            _gemini_check(settings, seconds) if gemini else None,
             REMEDIES,
         ),
         Check(
             "Text-to-Speech",
             f"to say {WORD!r} in {LANGUAGE}; costs {len(WORD)} characters",
-            partial(_check_speech, settings, seconds) if google else None,
+            _speech_check(settings, seconds) if google else None,
             REMEDIES,
         ),
-        Check("eSpeak NG", f"to say {WORD!r} in {LANGUAGE}", None if google else _check_espeak),
+        Check("eSpeak NG", f"to say {WORD!r} in {LANGUAGE}", None if google else _espeak_check()),
         Check(
             "Cloud Storage",
             f"whether {settings.output} can be listed and written",
-            partial(_check_bucket, settings.output, seconds) if remote else None,
+            _bucket_check(settings.output, seconds) if remote else None,
             {"storage_unavailable": REACH},
         ),
         Check(
@@ -345,18 +345,18 @@ def checks(settings: Settings, seconds: float) -> list[Check]:
         Check(
             "Firestore",
             f"a document of {settings.store}",
-            None if database else partial(_check_firestore, settings, seconds),
+            _firestore_check(*settings.firestore, seconds) if settings.firestore else None,
         ),
         Check(
             "SQLite",
             f"the newest batch of {settings.store}",
-            partial(_check_sqlite, settings, database) if database else None,
+            _sqlite_check(settings, database) if database else None,
             {"unavailable": "move the file away where it is broken, or name another: --status"},
         ),
     ]
     for setting in ("topic", "dead_letter_topic", "events_topic", "subscription"):
         name = str(getattr(settings, setting))
-        call = partial(_check_pubsub, setting, name, seconds) if name else None
+        call = _pubsub_check(setting, name, seconds) if name else None
         parts.append(Check(setting, f"Pub/Sub, whether {name} is there", call))
     return parts
 
@@ -366,68 +366,91 @@ MODEL = AgentConfig.model_fields["model"].default
 WORD, LANGUAGE = "Oi", "pt-BR"
 
 
-def _check_gemini(settings: Settings, seconds: float) -> None:
+# What asks is imported before it is called: the calls are made side by side, and to import
+# Google's packages in several threads at once fails, now and then, on their cycles.
+
+
+def _gemini_check(settings: Settings, seconds: float) -> Callable[[], None]:
     """By google-genai, whichever SDK writes: the key and the service are the same."""
+    from services.googleapi import check_credentials
     from services.writers.gemini import GeminiWriter
 
-    access = GeminiAccess.of(os.environ)
-    if settings.writer == "generativeai":
-        _check_generativeai(access)
-    if access.project:
-        from services.googleapi import check_credentials
+    def ask() -> None:
+        access = GeminiAccess.of(os.environ)
+        if settings.writer == "generativeai":
+            _check_generativeai(access)
+        if access.project:
+            check_credentials("Vertex AI")
+        with closing(GeminiWriter(access, endpoint=settings.gemini_endpoint)) as writer:
+            writer.count(WORD, MODEL, seconds=seconds)
 
-        check_credentials("Vertex AI")
-    with closing(GeminiWriter(access, endpoint=settings.gemini_endpoint)) as writer:
-        writer.count(WORD, MODEL, seconds=seconds)
+    return ask
 
 
-def _check_speech(settings: Settings, seconds: float) -> None:
+def _speech_check(settings: Settings, seconds: float) -> Callable[[], None]:
     from services.ports import Utterance
     from services.voices.google import GoogleVoice
 
-    with closing(GoogleVoice(settings.speech_endpoint, timeout=seconds)) as voice:
-        voice.speak(Utterance(WORD, LANGUAGE))
+    def ask() -> None:
+        with closing(GoogleVoice(settings.speech_endpoint, timeout=seconds)) as voice:
+            voice.speak(Utterance(WORD, LANGUAGE))
+
+    return ask
 
 
-def _check_espeak() -> None:
+def _espeak_check() -> Callable[[], None]:
     from services.ports import Utterance
     from services.voices.offline import OfflineVoice
 
-    OfflineVoice().speak(Utterance(WORD, LANGUAGE))
+    def ask() -> None:
+        OfflineVoice().speak(Utterance(WORD, LANGUAGE))
+
+    return ask
 
 
-def _check_bucket(output: str, seconds: float) -> None:
+def _bucket_check(output: str, seconds: float) -> Callable[[], None]:
     from services.artifacts.bucket import BucketArtifactStore
 
-    with closing(BucketArtifactStore(output, timeout=seconds, deadline=seconds)) as store:
-        store.check()
+    def ask() -> None:
+        with closing(BucketArtifactStore(output, timeout=seconds, deadline=seconds)) as store:
+            store.check()
+
+    return ask
 
 
-def _check_firestore(settings: Settings, seconds: float) -> None:
+def _firestore_check(project: str, database: str, seconds: float) -> Callable[[], None]:
     from services.statuses.firestore import FirestoreStatusStore
 
-    project, database = settings.firestore or ("", "")
-    with closing(FirestoreStatusStore(project, database, timeout=seconds)) as statuses:
-        statuses.batch("doctor")  # as good as any: whether it is there does not matter
+    def ask() -> None:
+        with closing(FirestoreStatusStore(project, database, timeout=seconds)) as statuses:
+            statuses.batch("doctor")  # as good as any: whether it is there does not matter
+
+    return ask
 
 
-def _check_sqlite(settings: Settings, database: Path) -> None:
-    """Nothing is made where nothing is yet."""
-    statuses = existing_statuses(settings)
-    if statuses is None:
-        check_writable(database.parent, "status")
-        return
-    with closing(statuses):
-        for _ in statuses.batches(BatchQuery(limit=1)):
-            pass
+def _sqlite_check(settings: Settings, database: Path) -> Callable[[], None]:
+    def ask() -> None:
+        statuses = existing_statuses(settings)
+        if statuses is None:  # it is not made either
+            check_writable(database.parent, "status")
+            return
+        with closing(statuses):
+            for _ in statuses.batches(BatchQuery(limit=1)):
+                pass
+
+    return ask
 
 
-def _check_pubsub(setting: str, name: str, seconds: float) -> None:
+def _pubsub_check(setting: str, name: str, seconds: float) -> Callable[[], None]:
     from services.requests.pubsub import PubsubSubscription, PubsubTopic
 
     adapter = PubsubSubscription if setting == "subscription" else PubsubTopic
-    with closing(adapter(name, timeout=seconds)) as found:
-        found.check()
+
+    def ask() -> None:
+        with closing(adapter(name, timeout=seconds)) as found:
+            found.check()
+
+    return ask
 
 
 def _firestore(project: str, database: str) -> StatusStore:

@@ -167,3 +167,12 @@ def test_content_types_and_places(
     calls = len(cloud.gemini.calls)
     roteiro(*words)
     assert len(cloud.gemini.calls) == calls  # all is there, and nothing is paid again
+
+
+def test_the_doctor_asks_everybody_at_once(roteiro: Callable[..., str]) -> None:
+    """In a process of its own, where nothing is imported yet, each service answers."""
+    checks = json.loads(roteiro("doctor", "--json"))["checks"]
+    states = {check["service"]: check["state"] for check in checks}
+    unused = {"eSpeak NG", "output folder", "SQLite"}
+    assert {name for name, state in states.items() if state == "not used"} == unused
+    assert {states[name] for name in states.keys() - unused} == {"ok"}
