@@ -8,7 +8,6 @@ from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import apache_beam as beam
@@ -33,6 +32,7 @@ from tests.simulators.speech import SpeechSimulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from domain.prompts import Prompt
     from domain.status import BatchDoc
@@ -170,12 +170,9 @@ class Scene:
     def codes(self) -> Counter[str]:
         """How often each code of failure stands in the batch's jobs."""
         with closing(SqliteStatusStore(self.folder / "status.db")) as statuses:
-            return Counter(
-                item["error"]["code"]
-                for job in statuses.jobs("cafe")
-                for item in job["items"].values()
-                if item.get("error")
-            )
+            items = [item for job in statuses.jobs("cafe") for item in job["items"].values()]
+        errors = [error for item in items if (error := item.get("error"))]
+        return Counter(error["code"] for error in errors)
 
     def dead_letters(self) -> int:
         """Messages that were kept."""

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.emulators import storage
 from tests.faults.rows import ITEMS, ROWS, Row
 from tests.faults.scene import Scene
+from tests.faults.table import DOCUMENT, renewed, table
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.emulators import storage
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -34,3 +36,13 @@ def test_a_fault(row: Row, tmp_path: Path, request: pytest.FixtureRequest) -> No
     assert calls == (row.written, row.spoken)
     assert scene.dead_letters() == row.dead_letters
     scene.check_files()
+
+
+def test_the_table_is_what_is_tested() -> None:
+    """docs/reliability.md has every row as its test has it, and no cell is blank."""
+    document = DOCUMENT.read_text("utf-8")
+    assert renewed(document) == document
+    cells = [
+        cell.strip() for line in table().splitlines()[2:] for cell in line.strip("|").split("|")
+    ]
+    assert all(cells)
