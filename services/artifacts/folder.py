@@ -66,7 +66,7 @@ class FolderArtifactStore:
         try:
             with _written(target, _link) as file:
                 _write_all(file, data)
-        except _TakenError:
+        except _Taken:
             return False
         return True
 
@@ -121,21 +121,21 @@ def _written(
         raise
 
 
-class _TakenError(Exception):
+class _Taken(Exception):
     """Another file has the name."""
 
 
 def _link(partial: str, target: str) -> None:
-    """Give a file its final name, or raise _TakenError."""
+    """Give a file its final name, or raise _Taken."""
     try:
         os.link(partial, target)
     except FileExistsError:
-        raise _TakenError from None
+        raise _Taken from None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         if os.path.lexists(target):
-            raise _TakenError from None
+            raise _Taken from None
         os.replace(partial, target)  # noqa: PTH105
     else:
         os.unlink(partial)  # noqa: PTH108
