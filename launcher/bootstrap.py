@@ -215,8 +215,8 @@ def artifacts(output: str, patience: float | None = None) -> ArtifactStore:
 
     Args:
         output: the folder or bucket.
-        patience: seconds after which a call of a bucket is not made again; None
-            for as long as is usual.
+        patience: seconds to wait for a bucket's answer, and after which a call
+            is not made again; None for as long as is usual.
     """
     from services.artifacts.folder import FolderArtifactStore
     from services.artifacts.opening import OpensAnywhere
@@ -233,9 +233,11 @@ def artifacts(output: str, patience: float | None = None) -> ArtifactStore:
 
 def _bucket(root: str, patience: float | None = None) -> ArtifactStore:
     """The client takes half a second to import; whoever only names files here does not need it."""
-    from services.artifacts.bucket import DEFAULT_DEADLINE, BucketArtifactStore
+    from services.artifacts.bucket import BucketArtifactStore
 
-    return BucketArtifactStore(root, deadline=DEFAULT_DEADLINE if patience is None else patience)
+    if patience is None:
+        return BucketArtifactStore(root)
+    return BucketArtifactStore(root, timeout=patience, deadline=patience)
 
 
 def statuses(settings: Settings) -> StatusStore:

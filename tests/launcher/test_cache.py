@@ -112,6 +112,16 @@ def test_no_cache_neither_keeps_nor_uses(paid: Paid, small: dict[str, Any]) -> N
     assert not (paid.folder / "output" / "cache").exists()
 
 
+def test_how_to_go_on_names_what_was_chosen(paid: Paid, small: dict[str, Any]) -> None:
+    """A flag without a value is told as it is typed."""
+    paid.gemini.plan("finish:SAFETY*")
+    code, _, err = paid.run(small, "--no_cache")
+    assert code == 1
+    assert err.splitlines()[-1].endswith(" --no_cache")
+    code, _, err = paid.run(small | {"batch_id": "other"})
+    assert " --no_cache" not in err
+
+
 def test_refresh_asks_anew_and_keeps_the_answers(paid: Paid, small: dict[str, Any]) -> None:
     """The entries are replaced, and the next batch uses them."""
     paid.run(small | {"batch_id": "one"})
@@ -194,4 +204,5 @@ def test_a_bucket_prunes_itself(call: Callable[..., Any]) -> None:
         "gs://cafe/out is pruned by its bucket: gcloud storage buckets update gs://cafe "
         "--lifecycle-file=deploy/lifecycle.json"
     )
-    assert json.loads(Path(__file__).parents[2].joinpath("deploy/lifecycle.json").read_text())
+    rule = json.loads((Path(__file__).parents[2] / "deploy" / "lifecycle.json").read_bytes())
+    assert rule["lifecycle"]["rule"][0]["condition"]["matchesPrefix"] == ["cache/"]
