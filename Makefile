@@ -33,6 +33,7 @@ check: $(READY)  ## Format, lint, types, and the direction of imports.
 bench: $(READY)  ## Figures of speed and memory; the last line of each is JSON.
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.cache
 
 lock: $(READY)  ## Choose versions anew: what is installed, and what tests need besides.
 	$(COMPILE) --upgrade setup.py -o requirements.lock

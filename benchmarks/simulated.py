@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import lameenc
@@ -83,6 +83,19 @@ def wait(seconds: float) -> None:
         time.sleep(seconds)
 
 
+def request(titles: int) -> dict[str, Any]:
+    """So many titles × 3 variations × 3 languages."""
+    return {
+        "titles": [f"A história do café, parte {part}" for part in range(1, titles + 1)],
+        "variations": VARIATIONS,
+        "agent": {
+            "name": "Documentarista",
+            "instructions": "Tom caloroso, segunda pessoa, sem jargão.",
+            "target_languages": LANGUAGES,
+        },
+    }
+
+
 def run_batch(
     titles: int, *, generation: float = 0.0, adaptation: float = 0.0, narration: float = 0.0
 ) -> BatchDoc:
@@ -97,15 +110,6 @@ def run_batch(
         The batch's document at its end.
     """
     logging.disable(logging.INFO)
-    request = {
-        "titles": [f"A história do café, parte {part}" for part in range(1, titles + 1)],
-        "variations": VARIATIONS,
-        "agent": {
-            "name": "Documentarista",
-            "instructions": "Tom caloroso, segunda pessoa, sem jargão.",
-            "target_languages": LANGUAGES,
-        },
-    }
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         database = Path(folder) / "status.db"
         services = Services(
@@ -115,7 +119,7 @@ def run_batch(
             statuses=partial(_statuses, database),
         )
         with beam.Pipeline(options=local_bounded()) as pipeline:
-            message = Message(json.dumps(request).encode(), "benchmark", "run")
+            message = Message(json.dumps(request(titles)).encode(), "benchmark", "run")
             _ = pipeline | beam.Create([message]) | NarrateBatches(services)
         with closing(SqliteStatusStore(database)) as statuses:
             batch = statuses.batch("benchmark")

@@ -15,6 +15,7 @@ from launcher.claims import FileClaims, LeaseClaims
 from launcher.settings import BUCKET
 from launcher.tables import REMEDIES
 from services.access import GeminiAccess
+from services.caching import Cache, CachedText, CachedVoice, Tally
 from services.errors import Refused, Unavailable
 from services.ports import BatchQuery
 from services.statuses.sqlite import SqliteStatusStore
@@ -39,6 +40,9 @@ LOCAL_INTERVAL = 0.25
 """Seconds between writes of progress to SQLite, which has no rate to respect."""
 CHUNKS_AT_ONCE = 8
 """Of one long script, where the voice waits: eight are forty thousand bytes, most of an hour."""
+
+CACHE_PATIENCE = 10.0
+"""Seconds: a paid answer can be had without the cache, so that it is not waited for long."""
 
 
 def offered_languages(settings: Settings) -> Collection[str] | None:
@@ -73,14 +77,19 @@ def check_access(settings: Settings) -> None:
         check_credentials(" and ".join(users))
 
 
-def services(settings: Settings) -> Services:
-    """Factories for the graph; they pickle, and connect where they are called."""
+def services(settings: Settings, tally: Callable[[], Tally] = Tally) -> Services:
+    """Factories for the graph; they pickle, and connect where they are called.
+
+    Args:
+        settings: choose the adapters.
+        tally: makes, or finds, what counts the answers of the cache.
+    """
     from pipeline.graph import Services
 
     computing = settings.voice == "offline"
     return Services(
-        writer=_writer(settings),
-        voice=_voice(settings),
+        writer=_writer(settings, tally),
+        voice=_voice(settings, tally),
         artifacts=partial(artifacts, settings.output),
         statuses=_shared_statuses(settings),
         languages=offered_languages(settings),
@@ -99,32 +108,46 @@ def _shared_statuses(settings: Settings) -> Callable[[], StatusStore]:
     return partial(_shared_sqlite, settings.database.absolute())
 
 
-def _writer(settings: Settings) -> Callable[[], TextModel]:
+def _writer(settings: Settings, tally: Callable[[], Tally]) -> Callable[[], TextModel]:
     if settings.writer == "gemini":
-        return partial(_gemini, settings)
+        return partial(_gemini, settings, tally)
     if settings.writer == "generativeai":
-        return partial(_generativeai, settings)
+        return partial(_generativeai, settings, tally)
     from services.writers.offline import OfflineWriter
 
     return OfflineWriter
 
 
-def _gemini(settings: Settings) -> TextModel:
-    """The Gemini writer and its retries; the key is read where the calls are made."""
-    from services.retrying import Policy, Retrying
+def _gemini(settings: Settings, tally: Callable[[], Tally]) -> TextModel:
+    """The Gemini writer, retried and cached; the key is read where the calls are made."""
     from services.writers.gemini import GeminiWriter
 
-    writer = GeminiWriter(GeminiAccess.of(os.environ), **_calls(settings))
-    return Retrying(writer, Policy(settings.attempts, settings.retry_deadline))
+    return _paid(GeminiWriter(GeminiAccess.of(os.environ), **_calls(settings)), settings, tally)
 
 
-def _generativeai(settings: Settings) -> TextModel:
+def _generativeai(settings: Settings, tally: Callable[[], Tally]) -> TextModel:
     """The same on the SDK before; it warns of its end when it is imported."""
-    from services.retrying import Policy, Retrying
     from services.writers.generativeai import GenerativeAiWriter
 
     writer = GenerativeAiWriter(GeminiAccess.of(os.environ), **_calls(settings))
-    return Retrying(writer, Policy(settings.attempts, settings.retry_deadline))
+    return _paid(writer, settings, tally)
+
+
+def _paid(writer: TextModel, settings: Settings, tally: Callable[[], Tally]) -> TextModel:
+    """A writer of Gemini: retried, and cached whatever its SDK, because the model is the same."""
+    from services.retrying import Policy, Retrying
+
+    retried = Retrying(writer, Policy(settings.attempts, settings.retry_deadline))
+    if settings.no_cache:
+        return retried
+    # Another endpoint may be a simulator's, whose answers must not pass for Gemini's.
+    vendor = {"vendor": "gemini", "endpoint": settings.gemini_endpoint}
+    return CachedText(retried, _cache(settings, tally), vendor)
+
+
+def _cache(settings: Settings, tally: Callable[[], Tally]) -> Cache:
+    """Below the output, so that whoever makes the same batches finds it."""
+    return Cache(artifacts(settings.output, CACHE_PATIENCE), settings.refresh, tally())
 
 
 def _calls(settings: Settings) -> dict[str, Any]:
@@ -160,16 +183,16 @@ def _check_generativeai(access: GeminiAccess) -> None:
         )
 
 
-def _voice(settings: Settings) -> Callable[[], Voice]:
+def _voice(settings: Settings, tally: Callable[[], Tally]) -> Callable[[], Voice]:
     if settings.voice == "google":
-        return partial(_google, settings)
+        return partial(_google, settings, tally)
     from services.voices.offline import OfflineVoice
 
     return OfflineVoice
 
 
-def _google(settings: Settings) -> Voice:
-    """The Google voice and its retries."""
+def _google(settings: Settings, tally: Callable[[], Tally]) -> Voice:
+    """The Google voice, retried and cached."""
     from services.retrying import Policy, RetryingVoice
     from services.voices.google import GoogleVoice
 
@@ -179,30 +202,48 @@ def _google(settings: Settings) -> Voice:
         sample_rate=settings.sample_rate,
         calls=settings.max_in_flight,
     )
-    return RetryingVoice(voice, Policy(settings.attempts, settings.retry_deadline))
+    retried = RetryingVoice(voice, Policy(settings.attempts, settings.retry_deadline))
+    if settings.no_cache:
+        return retried
+    vendor = {
+        "vendor": "google",
+        "endpoint": settings.speech_endpoint,
+        "encoding": "MP3",
+        "sample_rate": settings.sample_rate,
+    }
+    return CachedVoice(retried, _cache(settings, tally), vendor)
 
 
-def artifacts(output: str) -> ArtifactStore:
+def artifacts(output: str, patience: float | None = None) -> ArtifactStore:
     """The store below a folder, named so that it is found from any other, or below a bucket.
 
     It opens what was written to either.
+
+    Args:
+        output: the folder or bucket.
+        patience: seconds to wait for a bucket's answer, and after which a call
+            is not made again; None for as long as is usual.
     """
     from services.artifacts.folder import FolderArtifactStore
     from services.artifacts.opening import OpensAnywhere
 
     remote = output.startswith("gs://")
-    store = _bucket(output) if remote else FolderArtifactStore(str(Path(output).absolute()))
+    store = (
+        _bucket(output, patience) if remote else FolderArtifactStore(str(Path(output).absolute()))
+    )
     return OpensAnywhere(
         store,
         {"": partial(FolderArtifactStore, "/"), "gs": partial(_bucket, "gs://any")},
     )
 
 
-def _bucket(root: str) -> ArtifactStore:
+def _bucket(root: str, patience: float | None = None) -> ArtifactStore:
     """The client takes half a second to import; whoever only names files here does not need it."""
     from services.artifacts.bucket import BucketArtifactStore
 
-    return BucketArtifactStore(root)
+    if patience is None:
+        return BucketArtifactStore(root)
+    return BucketArtifactStore(root, timeout=patience, deadline=patience)
 
 
 def statuses(settings: Settings) -> StatusStore:

@@ -64,6 +64,8 @@ def run(
     attempts: flags.Attempts = None,
     retry_deadline: flags.RetryDeadline = None,
     gemini_endpoint: flags.GeminiEndpoint = None,
+    no_cache: flags.NoCache = None,
+    refresh: flags.Refresh = None,
     events_topic: flags.EventsTopic = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress and no table; errors only.")
@@ -124,6 +126,8 @@ def start(
     attempts: flags.Attempts = None,
     retry_deadline: flags.RetryDeadline = None,
     gemini_endpoint: flags.GeminiEndpoint = None,
+    no_cache: flags.NoCache = None,
+    refresh: flags.Refresh = None,
     dead_letter_topic: flags.DeadLetterTopic = None,
     events_topic: flags.EventsTopic = None,
     runner: flags.Runner = None,
@@ -306,6 +310,34 @@ def doctor(
     from launcher import doctor as examining
 
     _end(examining.doctor, _given(context), timeout, json=json)
+
+
+cache = typer.Typer(no_args_is_help=True, help="Answers that were paid for, and are kept.")
+app.add_typer(cache, name="cache")
+
+
+@cache.command()
+def prune(
+    context: typer.Context,
+    *,
+    older_than: Annotated[
+        str,
+        typer.Option(
+            "--older-than",
+            "--older_than",
+            metavar="AGE",
+            help="Those not used for so long: 90m, 12h, 7d, 2w.",
+        ),
+    ],
+    output: flags.Output = None,
+) -> None:
+    """Remove kept answers that were not used for a while.
+
+    In a bucket its lifecycle rule does that: see docs/cache.md.
+    """
+    from launcher import pruning
+
+    _end(pruning.prune, older_than, _given(context))
 
 
 def _given(context: typer.Context) -> dict[str, Any]:

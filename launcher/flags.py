@@ -66,6 +66,14 @@ GeminiEndpoint = Annotated[
     str | None,
     typer.Option("--gemini_endpoint", metavar="URL", help="Gemini's base URL. [Google's]"),
 ]
+NoCache = Annotated[
+    bool | None,
+    typer.Option("--no_cache", help="Neither use nor keep answers that were paid for."),
+]
+Refresh = Annotated[
+    bool | None,
+    typer.Option("--refresh", help="Ask for everything anew, and keep the new answers."),
+]
 Topic = Annotated[
     str | None,
     typer.Option("--topic", metavar="TOPIC", help="projects/<project>/topics/<topic>."),

@@ -25,6 +25,7 @@ from launcher.requests import file_name, load_request, named
 from launcher.settings import load_settings
 from launcher.tables import print_failures, print_files
 from launcher.validate import made_by, sizes
+from services.caching import Tally
 from services.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def _command(file: str, request: BatchRequest, flags: Flags) -> str:
     program = "roteiro" if shutil.which("roteiro") else sys.argv[0]
     words = [program, "run", file, "--batch_id", str(request.batch_id)]
     for name, value in flags.items():
-        if value is not None:
+        if isinstance(value, bool):
+            words += [f"--{name}"] * value
+        elif value is not None:
             words += [f"--{name}", str(value)]
     return shlex.join(words)
 
@@ -107,12 +110,16 @@ class _Run:
         batch_id = str(request.batch_id)
         message = Message(request.encoded(), batch_id, uuid.uuid4().hex[:12], resume=True)
         self._making = Making(message, batch_id, self._flow, statuses)
+        self._tally = Tally()
 
     def _flow(self) -> NarrateBatches:
         from pipeline.graph import NarrateBatches
+        from transforms.concurrent import OncePerProcess
 
         sweep(self._settings.output, self._making.batch_id)
-        return NarrateBatches(bootstrap.services(self._settings))
+        tally = OncePerProcess(Tally)
+        self._tally = tally()  # held, or it would be another one each time
+        return NarrateBatches(bootstrap.services(self._settings, tally))
 
     def make(self) -> int:
         """Make it; returns the exit code."""
@@ -155,10 +162,14 @@ class _Run:
         """Print what has become of the batch; returns the exit code."""
         making, statuses, errors = self._making, self._statuses, self._errors
         batch = making.batch()
+        hits, misses = self._tally.hits, self._tally.misses
         if batch is not None and self._view.json:
-            print_json_with(batch, "jobs", statuses.jobs(making.batch_id))
+            told = {**batch, "cache": {"hits": hits, "misses": misses}}
+            print_json_with(told, "jobs", statuses.jobs(making.batch_id))
         elif batch is not None and not self._view.quiet:
             print_files(output_console(), batch, statuses.jobs(making.batch_id))
+        if hits and not self._view.quiet:
+            errors.print(f"{hits:,} of {hits + misses:,} answers came from the cache.")
         if batch is not None and batch["failed_items"]:
             print_failures(errors, statuses.jobs(making.batch_id))
         if making.error is not None:

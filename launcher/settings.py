@@ -39,7 +39,7 @@ _DATABASE: Final = re.compile(r"firestore://([a-z][a-z0-9:.-]{4,61}[a-z0-9])(?:/
 SAMPLE_RATES: Final = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """Hz that MP3 knows."""
 
-Flags: TypeAlias = "Mapping[str, str | int | float | None]"
+Flags: TypeAlias = "Mapping[str, str | bool | int | float | None]"
 """Settings given on the command line; None for those that were not."""
 
 
@@ -154,6 +154,12 @@ class Settings(BaseSettings):
     gemini_endpoint: Annotated[str, AfterValidator(_endpoint)] = Field(
         "", description="Base URL of Gemini's API, instead of Google's."
     )
+    no_cache: bool = Field(
+        default=False, description="Neither use nor keep answers that were paid for."
+    )
+    refresh: bool = Field(
+        default=False, description="Ask for everything anew, and keep the new answers."
+    )
 
     topic: Annotated[str, _resource("topics")] = Field(
         "", description="Where `submit` publishes requests."
@@ -206,8 +212,12 @@ class Settings(BaseSettings):
         return (found[1], found[2] or "(default)") if found else None
 
 
-def load_settings(flags: Flags) -> Settings:
+def load_settings(flags: Flags, *, statuses: bool = True) -> Settings:
     """Settle the settings.
+
+    Args:
+        flags: go before all else.
+        statuses: whether a status store is needed.
 
     Raises:
         BadInput: naming every setting that is wrong, and where it was given.
@@ -221,7 +231,9 @@ def load_settings(flags: Flags) -> Settings:
         raise BadInput(f"{CONFIG_FILE} is not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{CONFIG_FILE} cannot be read: {error}") from None
-    if settings.output.startswith(BUCKET) and not settings.status:
+    if settings.no_cache and settings.refresh:
+        raise BadInput("refresh fills the cache anew and no_cache leaves it alone: choose one")
+    if statuses and settings.output.startswith(BUCKET) and not settings.status:
         raise BadInput(
             f"--status is missing: with output in {settings.output}, name the status store, such "
             "as firestore://project/(default), or a SQLite file"

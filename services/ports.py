@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A text model's answer, with what it cost in tokens (0 where nothing is counted)."""
+    """A text model's answer, with what it cost in tokens (0 where nothing is counted).
+
+    Attributes:
+        cached: it was paid for before; its tokens are not to be counted again.
+    """
 
     text: str
     model: str
     input_tokens: int = 0
     output_tokens: int = 0
+    cached: bool = False
 
 
 class TextModel(Protocol):
@@ -56,10 +61,15 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """A voice's answer: MP3 bytes, and the name of the voice that spoke."""
+    """A voice's answer: MP3 bytes, and the name of the voice that spoke.
+
+    Attributes:
+        cached: it was paid for before.
+    """
 
     audio: bytes
     voice: str
+    cached: bool = False
 
 
 class Voice(Protocol):
@@ -107,6 +117,18 @@ class ArtifactStore(Protocol):
 
     def write(self, path: str, data: bytes) -> str:
         """The same for bytes at hand; returns the uri."""
+        ...
+
+    def create_only(self, path: str, data: bytes) -> bool:
+        """Write a file where there is none; of several at once, one does.
+
+        Returns:
+            False where one is there already, be it by an earlier try of this
+            very call; it is left as it is.
+
+        Raises:
+            ServiceError: where the store cannot be written.
+        """
         ...
 
     def open(self, uri: str) -> IO[bytes]:

@@ -141,6 +141,10 @@ class BucketArtifactStore:
         self._upload(target, io.BytesIO(data))
         return target
 
+    def create_only(self, path: str, data: bytes) -> bool:
+        """See ArtifactStore; the bucket itself decides who was first."""
+        return self._upload(self.uri(path), io.BytesIO(data), if_generation_match=0)
+
     def open(self, uri: str) -> IO[bytes]:
         """See ArtifactStore; any object of any bucket, a few megabytes at a time."""
         bucket, name = _parts(uri)
@@ -171,7 +175,8 @@ class BucketArtifactStore:
         if client is not None:
             client.close()
 
-    def _upload(self, target: str, file: IO[bytes]) -> None:
+    def _upload(self, target: str, file: IO[bytes], **conditions: int) -> bool:
+        """Write an object; False where it may not be, by the conditions."""
         bucket, name = _parts(target)
         if len(name.encode()) > NAME_BYTES or "\n" in name or "\r" in name:
             reason = f"a name has {NAME_BYTES} bytes at most, and no line breaks"
@@ -180,16 +185,24 @@ class BucketArtifactStore:
             checksum, size = _sum(file)
             file.seek(0)
             blob = self._connected().bucket(bucket).blob(name, chunk_size=CHUNK_BYTES)
-            blob.upload_from_file(
-                file,
-                size=size,
-                content_type=_content_type(name),
-                checksum=_CHECKSUM,
-                **self._calls,
-            )
+            try:
+                blob.upload_from_file(
+                    file,
+                    size=size,
+                    content_type=_content_type(name),
+                    checksum=_CHECKSUM,
+                    **conditions,
+                    **self._calls,
+                )
+            except exceptions.PreconditionFailed as error:
+                if not conditions:
+                    raise
+                _let_go(error)
+                return False
         # The service verifies small files, the client large ones; here it is sure for both.
         if _stored_checksum(blob) != checksum:
             raise _unavailable("write", target, "its bytes were changed on their way; try again")
+        return True
 
     def _connected(self) -> Client:
         with self._lock:

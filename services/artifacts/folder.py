@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 import os
@@ -15,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Final
 from services.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class FolderArtifactStore:
@@ -52,10 +53,22 @@ class FolderArtifactStore:
         target = self.uri(path)
         # Bytes at hand need no buffer: every system call less counts.
         with _written(target) as file:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[file.write(rest) :]
+            _write_all(file, data)
         return target
+
+    def create_only(self, path: str, data: bytes) -> bool:
+        """See ArtifactStore.
+
+        Where the file system has no hard links, two writers at the very same
+        moment may both be told that they wrote it; the file is whole all the same.
+        """
+        target = self.uri(path)
+        try:
+            with _written(target, _link) as file:
+                _write_all(file, data)
+        except _Taken:
+            return False
+        return True
 
     def open(self, uri: str) -> IO[bytes]:
         """See ArtifactStore; any path of this machine, below the root or not."""
@@ -80,22 +93,58 @@ def _files(folder: str) -> Iterator[tuple[str, int]]:
 
 _PROCESS: Final = uuid.uuid4().hex[:12]
 _serial: Final = itertools.count()
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""What file systems without hard links answer to whoever wants one."""
 
 
 @contextmanager
-def _written(target: str) -> Iterator[io.FileIO]:
+def _written(
+    target: str,
+    settle: Callable[[str, str], None] = os.replace,
+) -> Iterator[io.FileIO]:
+    """A file under a hidden name, which `settle` gives its final one when it is whole.
+
+    Raises:
+        Unavailable: for errors of the system.
+    """
     folder, name = posixpath.split(target)
     partial = f"{folder}/.{name}.{_PROCESS}-{os.getpid()}-{next(_serial)}.part"
     try:
         with _opened(partial) as file:
             yield file
-        os.replace(partial, target)  # noqa: PTH105 - a Path costs more than the call
+        settle(partial, target)
     except BaseException as error:
         with suppress(OSError):
             os.unlink(partial)  # noqa: PTH108
         if isinstance(error, OSError):
             raise _unavailable("write", target, error) from error
         raise
+
+
+class _Taken(Exception):
+    """Another file has the name."""
+
+
+def _link(partial: str, target: str) -> None:
+    """Give a file its final name, or raise _Taken."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise _Taken from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise _Taken from None
+        os.replace(partial, target)  # noqa: PTH105
+    else:
+        os.unlink(partial)  # noqa: PTH108
+
+
+def _write_all(file: io.FileIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _opened(path: str) -> io.FileIO:

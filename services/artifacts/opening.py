@@ -49,6 +49,10 @@ class OpensAnywhere:
         """See ArtifactStore."""
         return self._store.write(path, data)
 
+    def create_only(self, path: str, data: bytes) -> bool:
+        """See ArtifactStore."""
+        return self._store.create_only(path, data)
+
     def existing(self, folder: str) -> Mapping[str, int]:
         """See ArtifactStore."""
         return self._store.existing(folder)

@@ -117,7 +117,8 @@ def test_every_setting_is_documented() -> None:
         _, flag, variable, default, meaning = table[name]
         assert f"`--{name}`" in flag
         assert variable == f"`{ENV_PREFIX}{name.upper()}`"
-        assert default == (f"`{field.default}`" if field.default != "" else "none")
+        written = str(field.default).lower() if field.annotation is bool else field.default
+        assert default == (f"`{written}`" if written != "" else "none")
         assert meaning
 
 
@@ -168,6 +169,13 @@ def test_a_bucket_needs_a_status_store() -> None:
     with pytest.raises(BadInput, match="--status is missing"):
         load_settings({"output": "gs://bucket"})
     assert load_settings({"output": "gs://bucket", "status": "status.db"}).database
+
+
+def test_a_cache_is_left_alone_or_refreshed() -> None:
+    """Not both; either as a variable, too."""
+    with pytest.raises(BadInput, match="choose one"):
+        load_settings({"no_cache": True, "refresh": True})
+    assert load_settings({"no_cache": True, "refresh": None}).no_cache
 
 
 def test_help_lists_the_exit_codes(call: Callable[..., Any]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from domain.status import TERMINAL
 from services.statuses.sqlite import SqliteStatusStore
 from tests.builders import encoded
+from tests.simulators.gemini import GeminiSimulator
 
 if TYPE_CHECKING:
     import subprocess
@@ -196,6 +197,32 @@ def test_a_stop_finishes_calls_and_leaves_the_rest(
     stopped(process)
     assert station.completed("cafe") == 40
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
+
+
+def test_a_stop_loses_no_script_that_was_paid_for(station: Station, small: dict[str, Any]) -> None:
+    """SIGTERM while a script is being written: it is finished and kept, and adapted by the next."""
+    station.pubsub.publish(station.topic, request(small))
+    with GeminiSimulator() as gemini:
+        words = ("--writer", "gemini", "--gemini_endpoint", gemini.url)
+        gemini.hold()
+        process = station.start(*words, GOOGLE_API_KEY="any")
+        wait_until(lambda: bool(gemini.calls), process)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr
+        said = iter(process.stderr.readline, "")
+        assert any("Stopping: calls under way are finished" in line for line in said)
+        gemini.go_on()
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, err
+        assert "Batches left for the next start: small." in err
+        assert [call.task for call in gemini.calls] == ["variation"]
+        assert not list((station.folder / "output").rglob("*.mp3"))
+
+        process = station.start(*words, GOOGLE_API_KEY="any")
+        wait_until(lambda: station.ended("small"), process)
+        stopped(process)
+    assert [call.task for call in gemini.calls] == ["variation", "adaptation"]
+    assert station.completed("small") == 2
 
 
 def test_what_a_killed_process_left_is_taken_up(station: Station, small: dict[str, Any]) -> None:

@@ -97,6 +97,28 @@ def test_writing_again_replaces(store: ArtifactStore) -> None:
         assert read(store, uri) == data
 
 
+def test_a_file_that_is_there_is_not_created_again(store: ArtifactStore) -> None:
+    """Whoever comes second is told so, and the first one's file stays, whoever wrote it."""
+    assert store.create_only("cache/ab/a", b"first")
+    assert not store.create_only("cache/ab/a", b"the second")
+    assert read(store, store.uri("cache/ab/a")) == b"first"
+    uri = store.write("cache/ab/a", b"replaced")
+    assert not store.create_only("cache/ab/a", b"")
+    assert read(store, uri) == b"replaced"
+    assert store.existing("cache") == {uri: 8}
+
+
+def test_of_many_creators_one_succeeds(store: ArtifactStore) -> None:
+    """All at once: its file is there, whole, and nothing else."""
+    contents = [bytes([number]) * 100_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        created = list(pool.map(store.create_only, ["cache/a"] * 8, contents))
+    assert created.count(True) == 1
+    uri = store.uri("cache/a")
+    assert store.existing("cache") == {uri: 100_000}
+    assert read(store, uri) == contents[created.index(True)]
+
+
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_broken_off_file_leaves_nothing(
@@ -205,6 +227,7 @@ def test_each_store_opens_what_the_other_wrote(tmp_path: Path, bucket: str) -> N
         assert [read(store, uri) for uri in uris] == [b"folder", b"bucket"]
         store.check()
         assert read(one, store.write("cafe/b.txt", b"b")) == b"b"
+        assert not store.create_only("cafe/b.txt", b"c")
         with store.create("cafe/c.txt") as file:
             file.write(b"cc")
         assert store.existing("cafe") == {one.uri("cafe/b.txt"): 1, one.uri("cafe/c.txt"): 2}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,28 @@ def test_where_nothing_can_be_written_is_told(store: FolderArtifactStore, tmp_pa
         assert caught.value.code == "storage_unavailable"
         assert caught.value.message.startswith(f"cannot write {store.uri(path)}: ")
     assert files(tmp_path) == {"file"}
+
+
+def test_without_hard_links_a_file_is_created_once_too(
+    store: FolderArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems of sticks and shares have none."""
+
+    def refuse(*_: str) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert store.create_only("a", b"first")
+    assert not store.create_only("a", b"second")
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert files(tmp_path) == {"a"}
+
+
+def test_a_file_that_cannot_be_created_is_told(store: FolderArtifactStore, tmp_path: Path) -> None:
+    """Below a file none can be; it is no answer that it is there already."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Unavailable, match=r"^cannot write .*/file/a: "):
+        store.create_only("file/a", b"x")
 
 
 @pytest.mark.parametrize("path", ["folder", "a\0b"])

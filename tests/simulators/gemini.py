@@ -230,6 +230,8 @@ class GeminiSimulator:
         self._answered: deque[float] = deque()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._going = threading.Event()
+        self._going.set()
         self._connections: set[socket.socket] = set()
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.simulator = self
@@ -253,12 +255,21 @@ class GeminiSimulator:
         with self._lock:
             self._planned[title].extend(faults)
 
+    def hold(self) -> None:
+        """Answer nothing until `go_on`."""
+        self._going.clear()
+
+    def go_on(self) -> None:
+        """Answer what was held back, and what comes."""
+        self._going.set()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
+        self._going.set()
         self._server.shutdown()
         with self._lock:
             for connection in self._connections:
@@ -290,6 +301,7 @@ class GeminiSimulator:
     def reply(self, call: Call, fault: str) -> Reply:
         """What is answered to a call, when its time has come."""
         self._stopping.wait(self._latency)
+        self._going.wait()
         if fault == "suspended":
             key = call.headers.get("x-goog-api-key", "")
             message = f"Permission denied: Consumer 'api_key:{key}' has been suspended."
