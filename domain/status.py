@@ -370,9 +370,17 @@ def item_status(item: ItemDoc, job: JobDoc) -> Status:
 def taken_up_again(job: JobDoc, done: Collection[str]) -> Patch:
     """What is to be made again is not yet made: all items of a job but those that are done.
 
-    Empty where there is nothing to change.
+    Their stages stay, so that scripts that were written are not taken back
+    from the counts. Empty where there is nothing to change.
     """
-    again = {name: None for name in job["items"] if name not in done}
+    again: Patch = {}
+    for name, item in job["items"].items():
+        if name not in done:
+            outcome = {field: None for field in item if field != "stage"}
+            if "stage" not in item:
+                again[name] = None
+            elif outcome:
+                again[name] = outcome
     if again or (job["status"] in TERMINAL and len(done) < job["total_items"]):
         return {"status": "queued", "completed_at": None, "items": again}
     return {}

@@ -62,6 +62,7 @@ def run(
     adaptation_timeout: flags.AdaptationTimeout = None,
     attempts: flags.Attempts = None,
     retry_deadline: flags.RetryDeadline = None,
+    store_patience: flags.StorePatience = None,
     gemini_endpoint: flags.GeminiEndpoint = None,
     events_topic: flags.EventsTopic = None,
     quiet: Annotated[
@@ -122,6 +123,7 @@ def start(
     adaptation_timeout: flags.AdaptationTimeout = None,
     attempts: flags.Attempts = None,
     retry_deadline: flags.RetryDeadline = None,
+    store_patience: flags.StorePatience = None,
     gemini_endpoint: flags.GeminiEndpoint = None,
     dead_letter_topic: flags.DeadLetterTopic = None,
     events_topic: flags.EventsTopic = None,
