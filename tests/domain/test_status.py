@@ -204,7 +204,9 @@ def test_a_master_script_moves_all_its_items_on() -> None:
 
 def test_an_adapted_script_waits_to_be_narrated() -> None:
     """Its item is at the next stage."""
-    assert dict(item_patches(script(of=item("en-US")))) == {"v1.en-US": {"stage": "narrate"}}
+    assert dict(item_patches(script(of=item("en-US")))) == {
+        "v1.en-US": {"stage": "narrate", "adapted": True}
+    }
 
 
 def test_a_narration_is_told_with_all_that_is_known() -> None:
