@@ -11,6 +11,7 @@ PACKAGES = [
     "pipeline",
     "services",
     "services.artifacts",
+    "services.requests",
     "services.statuses",
     "services.voices",
     "services.writers",

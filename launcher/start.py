@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TEND_EVERY: Final = 0.2
 """Seconds between two looks at what is being made."""
+LOOK_EVERY: Final = 60.0
+"""Seconds between two looks for batches that another process has left."""
 PAUSE: Final = 1.0
 """Seconds between two pulls where the subscription answers at once that it has nothing."""
 LONGEST_PAUSE: Final = 60.0
@@ -134,8 +136,12 @@ def _take(worker: Worker, subscription: Subscription, most: int, interrupts: Int
     receiver = _Receiver(subscription)
     receiver.start()
     waiting = deque(worker.unfinished())
+    look_at = time.monotonic() + LOOK_EVERY
     while not interrupts.wait(TEND_EVERY):
         worker.tend()
+        if not waiting and time.monotonic() >= look_at:
+            waiting.extend(_unfinished(worker))
+            look_at = time.monotonic() + LOOK_EVERY
         while waiting and worker.busy < most:
             worker.take_up(waiting.popleft())
         while worker.busy < most and not receiver.received.empty():
@@ -143,6 +149,15 @@ def _take(worker: Worker, subscription: Subscription, most: int, interrupts: Int
         if worker.busy < most and receiver.received.empty():
             receiver.ask(most - worker.busy)
     receiver.stop()  # what it has taken and nobody began comes again
+
+
+def _unfinished(worker: Worker) -> list[str]:
+    """What others have left meanwhile; nothing, where the store is away."""
+    try:
+        return list(worker.unfinished())
+    except ServiceError as error:
+        log.warning("batches that others left are looked for later", reason=error.message)
+        return []
 
 
 def _drain(worker: Worker, grace: float, interrupts: Interrupts, console: Console) -> int:
@@ -170,6 +185,7 @@ def _drain(worker: Worker, grace: float, interrupts: Interrupts, console: Consol
 def _stream(settings: Settings, beam_flags: Sequence[str]) -> int:
     """Hand the streaming pipeline to a runner, and stay as long as it stays in this process."""
     import apache_beam as beam
+    from apache_beam.runners.direct.direct_runner import DirectPipelineResult
 
     from pipeline.graph import NarrateBatches
     from pipeline.options import streaming
@@ -196,6 +212,8 @@ def _stream(settings: Settings, beam_flags: Sequence[str]) -> int:
         if ended.is_alive():
             flow.watch().stop()  # reaches it where it runs in this process
             ended.join(settings.grace)
+    if isinstance(result, DirectPipelineResult):
+        leave_at_once(DONE)  # its threads wait for messages, and would until the end of time
     if ended.is_alive():
         console.print(
             f"No longer watching. A pipeline on a service goes on; {settings.runner} can stop it.",

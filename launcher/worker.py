@@ -121,9 +121,14 @@ class Worker:
             while page := list(self.statuses.batches(query)):
                 found += page
                 query = BatchQuery(status=status, limit=PAGE, before=page[-1]["batch_id"])
+        mine = {task.making.batch_id for task in self._tasks} | self._due.keys()
         for batch in sorted(found, key=lambda batch: batch["created_at"]):
-            if batch["status"] == "queued" or self.claims.is_left(batch):
+            if batch["batch_id"] not in mine and self._is_free(batch):
                 yield batch["batch_id"]
+
+    def _is_free(self, batch: BatchDoc) -> bool:
+        """Whether it waits, or nobody makes it any more."""
+        return batch["status"] == "queued" or self.claims.is_left(batch)
 
     def take_up(self, batch_id: str) -> None:
         """Begin with a batch of the store, where nobody else has; later, where the store is away."""
@@ -134,7 +139,7 @@ class Worker:
 
     def _take_up(self, batch_id: str) -> None:
         batch = self.statuses.batch(batch_id)
-        if batch is None or batch["status"] in TERMINAL:
+        if batch is None or not self._is_free(batch):
             return
         held = ExitStack()
         try:

@@ -9,6 +9,7 @@ import argparse
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.emulators.cloud import Cloud
 from tests.emulators.firestore import Missing
@@ -28,7 +29,9 @@ def main() -> int:
         with Cloud(speech=True, latency=given.latency) as cloud:
             for name, value in cloud.environment.items():
                 print(f"export {name}={value}", file=sys.stderr)
-            return subprocess.run(command, env=cloud.variables(), check=False).returncode
+            here = str(Path(sys.executable).parent)  # where `roteiro` is
+            variables = cloud.variables() | {"PATH": f"{here}{os.pathsep}{os.environ['PATH']}"}
+            return subprocess.run(command, env=variables, check=False).returncode
     except Missing as error:
         parser.error(str(error))
 

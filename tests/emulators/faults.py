@@ -24,7 +24,7 @@ class Fault:
         drop: close the connection without an answer.
         hang: answer when the test is over.
         replace: bytes, and what becomes of them on the way there and back.
-        method, path: of the requests; path is a part of it. Empty for any.
+        method, path, body: of the requests; path and body are parts of it. Empty for any.
         times: as often; None for always.
     """
 
@@ -34,6 +34,7 @@ class Fault:
     replace: tuple[bytes, bytes] = (b"", b"")
     method: str = ""
     path: str = ""
+    body: bytes = b""
     times: int | None = None
 
 
@@ -78,7 +79,7 @@ class Front:
         """Status, headers and body; None where the connection is to be closed."""
         method, path = request.command, request.path
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
-        fault = self._fault(method, path)
+        fault = self._fault(method, path, body)
         if fault.hang:
             self._over.wait()
         if fault.drop or fault.hang:
@@ -99,11 +100,11 @@ class Front:
         content = answer.content.replace(self.target.encode(), self.url.encode())
         return answer.status_code, kept, content.replace(*fault.replace)
 
-    def _fault(self, method: str, path: str) -> Fault:
+    def _fault(self, method: str, path: str, body: bytes) -> Fault:
         with self._lock:
             self.requests.append(f"{method} {path}")
             for fault in self.faults:
-                fits = fault.method in ("", method) and fault.path in path
+                fits = fault.method in ("", method) and fault.path in path and fault.body in body
                 if fits and fault.times != 0:
                     if fault.times is not None:
                         fault.times -= 1

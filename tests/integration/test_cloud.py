@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.builders import ROTEIRO
-from tests.emulators.cloud import Cloud
+from tests.emulators.cloud import KEY, Cloud
 from tests.emulators.firestore import Missing
 from tests.emulators.storage import missing
 
@@ -108,9 +108,11 @@ def test_two_batches_and_a_poison_message(
         worker.kill()
     assert worker.returncode == 0, err
     assert "Traceback" not in err
+    assert KEY not in err
 
     for batch_id, owner in (("cafe-da-ana", "ana@example.com"), ("cafe-da-bia", "bia@example.com")):
         batch = status(roteiro, batch_id)
+        assert KEY not in json.dumps(batch)
         assert (batch["status"], batch["progress_percentage"]) == ("completed", 100)
         assert (batch["owner"], batch["completed_items"]) == (owner, TOTAL)
         assert {item["status"] for job in batch["jobs"] for item in job["items"].values()} == {
@@ -119,6 +121,8 @@ def test_two_batches_and_a_poison_message(
         roteiro("download", batch_id)
         check_archive(tmp_path / f"{batch_id}.zip", batch_id)
     assert [row["batch_id"] for row in json.loads(roteiro("list", "--owner", "bia@example.com", "--json"))] == ["cafe-da-bia"]  # fmt: skip
+
+    assert KEY.encode() not in b"".join(stored(cloud))
 
     (letter,) = cloud.pubsub.take(cloud.dead_letters)
     assert letter.data == b'{"titles": "\xff"}'
@@ -129,6 +133,14 @@ def test_two_batches_and_a_poison_message(
     written = [call for call in cloud.gemini.calls if call.task == "variation"]
     assert len(written) == 2 * 4  # of each batch every title × variation, once
     assert len(cloud.gemini.calls) == 2 * (4 + 4 * 2)  # and an adaptation for each other language
+
+
+def stored(cloud: Cloud) -> Iterator[bytes]:
+    """Everything that lies in the bucket: names and bytes."""
+    bucket, _, prefix = cloud.environment["ROTEIRO_OUTPUT"].removeprefix("gs://").partition("/")
+    with cloud.storage.client() as client:
+        for blob in client.list_blobs(bucket, prefix=prefix):
+            yield blob.name.encode() + blob.download_as_bytes()
 
 
 def check_archive(path: Path, batch_id: str) -> None:

@@ -49,7 +49,7 @@ def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> No
             {},
             "",
             "writer = 'quill'",
-            "writer in roteiro.toml must be 'offline' or 'gemini' (got 'quill')",
+            "writer in roteiro.toml must be 'offline', 'gemini' or 'generativeai' (got 'quill')",
         ),
         ({}, "", "output = 5", "output in roteiro.toml must be a valid string (got 5)"),
         ({}, "", 'output = "a\\u0000b"', "output in roteiro.toml must not hold control"),
