@@ -9,7 +9,7 @@ WRITERS := $(addprefix tests/services/test_,writers.py answers.py gemini.py gemi
 PSTEST := build/pstest
 COMPILE := $(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: demo test test-generativeai test-pstest check bench lock wheel clean
+.PHONY: demo test test-generativeai test-pstest test-kills check bench lock wheel clean
 
 demo: $(READY)  ## The main job on real input: titles in, narrated MP3s out.
 	$(BIN)/roteiro run examples/cafe.yaml
@@ -23,6 +23,9 @@ test-generativeai: $(OLD)/.ready  ## The writers' tests beside the SDK that hold
 
 test-pstest: $(READY) $(PSTEST)  ## The tests of Pub/Sub once more, against Google's own fake; needs Go.
 	$(PSTEST) $(BIN)/python -m pytest $(TESTS) -m pubsub -n 2
+
+test-kills: $(READY)  ## Runs killed at random moments and gone on with: twenty seeds, their figures.
+	$(BIN)/python -m tests.faults.kills --seeds 20
 
 check: $(READY)  ## Format, lint, types, and the direction of imports.
 	$(BIN)/ruff format --check .

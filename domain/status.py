@@ -36,12 +36,14 @@ class ItemError(TypedDict):
 class ItemDoc(TypedDict, total=False):
     """One narration, in its job's `items`; absent until its script is written.
 
-    `stage` is the step it went on to last, `status` how it ended: without one
-    the item is running. See `item_status`.
+    `stage` is the step it went on to last, `adapted` whether it ever was in its
+    language, in this run or an earlier one. `status` is how it ended: without
+    one the item is running. See `item_status`.
     """
 
     status: Status
     stage: str
+    adapted: bool
     aspect: str
     audio_uri: str
     script_uri: str
@@ -237,7 +239,7 @@ def item_patches(progress: Progress) -> Iterator[tuple[str, ItemDoc]]:
             for item in task.items():
                 yield item.name, {"stage": "adapt"}
         case Script(item):
-            yield item.name, {"stage": "narrate"}
+            yield item.name, {"stage": "narrate", "adapted": True}
         case Narration(item):
             yield (
                 item.name,
@@ -318,7 +320,7 @@ def counts_of(job: JobDoc) -> Counts:
     return {
         "scripts": len(scripts),
         "adaptations": sum(
-            item.get("status") == "completed" or item.get("stage") == "narrate"
+            item.get("status") == "completed" or item.get("adapted", False)
             for item in items.values()
         ),
         "completed": completed,
@@ -370,9 +372,17 @@ def item_status(item: ItemDoc, job: JobDoc) -> Status:
 def taken_up_again(job: JobDoc, done: Collection[str]) -> Patch:
     """What is to be made again is not yet made: all items of a job but those that are done.
 
-    Empty where there is nothing to change.
+    How far they were stays, so that what was written is not taken back from
+    the counts. Empty where there is nothing to change.
     """
-    again = {name: None for name in job["items"] if name not in done}
+    again: Patch = {}
+    for name, item in job["items"].items():
+        if name not in done:
+            outcome = {field: None for field in item if field not in {"stage", "adapted"}}
+            if "stage" not in item:
+                again[name] = None
+            elif outcome:
+                again[name] = outcome
     if again or (job["status"] in TERMINAL and len(done) < job["total_items"]):
         return {"status": "queued", "completed_at": None, "items": again}
     return {}

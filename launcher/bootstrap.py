@@ -103,9 +103,10 @@ def services(settings: Settings, tally: Callable[[], Tally] = Tally) -> Services
 
 
 def _shared_statuses(settings: Settings) -> Callable[[], StatusStore]:
+    patience = settings.store_patience
     if settings.database is None:
-        return partial(_shared_firestore, *settings.firestore or ("", ""))
-    return partial(_shared_sqlite, settings.database.absolute())
+        return partial(_shared_firestore, *settings.firestore or ("", ""), patience)
+    return partial(_shared_sqlite, settings.database.absolute(), patience)
 
 
 def _writer(settings: Settings, tally: Callable[[], Tally]) -> Callable[[], TextModel]:
@@ -500,13 +501,21 @@ def _firestore(project: str, database: str) -> StatusStore:
     return FirestoreStatusStore(project, database)
 
 
-def _shared_sqlite(database: Path) -> StatusStore:
+def _shared_sqlite(database: Path, patience: float) -> StatusStore:
+    return _shared(SqliteStatusStore(database), LOCAL_INTERVAL, patience)
+
+
+def _shared_firestore(project: str, database: str, patience: float) -> StatusStore:
+    from services.statuses.coalescing import INTERVAL
+
+    return _shared(_firestore(project, database), INTERVAL, patience)
+
+
+def _shared(store: StatusStore, interval: float, patience: float) -> StatusStore:
+    """What the steps of a process share: merges wait for their like, and all for the store."""
     from services.statuses.coalescing import CoalescingStatusStore
+    from services.statuses.outages import Outage
+    from services.statuses.patient import PatientStatusStore
 
-    return CoalescingStatusStore(SqliteStatusStore(database), LOCAL_INTERVAL)
-
-
-def _shared_firestore(project: str, database: str) -> StatusStore:
-    from services.statuses.coalescing import CoalescingStatusStore
-
-    return CoalescingStatusStore(_firestore(project, database))
+    outage = Outage()
+    return PatientStatusStore(CoalescingStatusStore(store, interval, outage), patience, outage)

@@ -62,6 +62,10 @@ RetryDeadline = Annotated[
     float | None,
     typer.Option("--retry_deadline", metavar="S", help="Seconds, retries included. [600]"),
 ]
+StorePatience = Annotated[
+    float | None,
+    typer.Option("--store_patience", metavar="S", help="For a status store that is away. [600]"),
+]
 GeminiEndpoint = Annotated[
     str | None,
     typer.Option("--gemini_endpoint", metavar="URL", help="Gemini's base URL. [Google's]"),

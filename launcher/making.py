@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from domain import keys, status
 from services.errors import ServiceError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from domain.work import Message
     from pipeline.graph import NarrateBatches
     from services.ports import StatusStore
+
+LAST_FLUSH: Final = 2.0
+"""Seconds that a process which is about to leave gives its status store for the latest progress."""
 
 
 class Making(threading.Thread):
@@ -46,6 +49,7 @@ class Making(threading.Thread):
         self.error: Exception | None = None
         self._flow = flow
         self._statuses = statuses
+        self._steps: StatusStore | None = None  # the steps' own store, which merges wait in
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -58,6 +62,7 @@ class Making(threading.Thread):
             flow = self._flow()
             if self._stopped.is_set():
                 return
+            self._steps = flow.statuses()
             pipeline = beam.Pipeline(options=local_bounded())
             messages = pipeline | "Read requests" >> beam.Create([self.message])
             _ = messages | "Narrate batches" >> flow
@@ -81,8 +86,23 @@ class Making(threading.Thread):
             now = status.timestamp(datetime.now(UTC))
             self._statuses.merge_batch(self.batch_id, {"cancel_requested_at": now})
 
+    def _flush(self) -> None:
+        """Store what the steps have recorded, where the store has it soon enough."""
+        steps = self._steps
+        if steps is None:
+            return
+
+        def flush() -> None:
+            with suppress(ServiceError):
+                steps.flush()
+
+        flushing = threading.Thread(target=flush, name="last flush", daemon=True)
+        flushing.start()
+        flushing.join(LAST_FLUSH)
+
     def settle(self, *, cancelled: bool) -> None:
         """Write down the end of a batch whose pipeline will not do it any more."""
+        self._flush()
         batch = self.batch()
         if batch is None or batch["status"] in status.TERMINAL:
             return
@@ -100,6 +120,7 @@ class Making(threading.Thread):
 
     def leave(self) -> None:
         """Put an unfinished batch back in the queue, for the next process that takes it up."""
+        self._flush()
         batch = self.batch()
         if batch is not None and batch["status"] not in status.TERMINAL:
             now = datetime.now(UTC)

@@ -131,7 +131,8 @@ class _Run:
             )
             self._watch(interrupts, progress)
             if making.is_alive():  # interrupted twice
-                making.settle(cancelled=True)
+                with suppress(ServiceError):  # what was in the way; the next run takes it up
+                    making.settle(cancelled=True)
                 self._errors.print(f"Stopped at once. Go on with: {self._again}", soft_wrap=True)
                 # What is under its final name is whole; the rest is made next time.
                 leave_at_once(INTERRUPTED)
@@ -149,14 +150,16 @@ class _Run:
             while making.is_alive() and interrupts.count < 2:
                 making.join(bootstrap.look_every(self._settings))
                 if interrupts.count:
-                    making.stop()
+                    with suppress(ServiceError):  # asked again at the next look
+                        making.stop()
                     if not asked:
                         progress.note(
                             "Stopping: calls under way are finished. Ctrl-C again stops at once."
                         )
                     asked = True
-                if batch := making.batch():
-                    progress.show(batch)
+                with suppress(ServiceError):  # the pipeline waits for the store, and tells
+                    if batch := making.batch():
+                        progress.show(batch)
 
     def _report(self, *, interrupted: bool) -> int:
         """Print what has become of the batch; returns the exit code."""

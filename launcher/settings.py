@@ -151,6 +151,9 @@ class Settings(BaseSettings):
     retry_deadline: float = Field(
         600, ge=0, le=86_400, description="Seconds from the first call on, the waits included."
     )
+    store_patience: float = Field(
+        600, ge=0, le=86_400, description="Seconds that steps wait for a status store that is away."
+    )
     gemini_endpoint: Annotated[str, AfterValidator(_endpoint)] = Field(
         "", description="Base URL of Gemini's API, instead of Google's."
     )

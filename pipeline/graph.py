@@ -87,6 +87,10 @@ class NarrateBatches(beam.PTransform[Any, Any]):
         """What the steps of this process ask before a call; whoever holds it can stop them."""
         return self._slow.watch()
 
+    def statuses(self) -> StatusStore:
+        """The status store that the steps of this process share; whoever holds it keeps it alive."""
+        return self._statuses()
+
     def expand(self, messages: PCollection[Message]) -> Any:
         """Read it aloud."""
         coders.register()

@@ -57,10 +57,16 @@ class CancelWatch:
         until, answer = self._answers.get(batch_id, (-math.inf, False))
         if self._clock() < until:
             return answer
-        with self._asking:  # one thread asks, the others have its answer
+        # One thread asks. Others wait for the first answer only: a store that is away may take
+        # its time to fail, and none of them is to stand still for it.
+        if not self._asking.acquire(blocking=until == -math.inf):
+            return answer
+        try:
             until, answer = self._answers.get(batch_id, (-math.inf, False))
             if self._clock() >= until:
                 with suppress(ServiceError):
                     answer = self._statuses.cancel_requested(batch_id)
                 self._answers[batch_id] = (self._clock() + self._interval, answer)
+        finally:
+            self._asking.release()
         return answer

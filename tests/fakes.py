@@ -9,10 +9,12 @@ from services.errors import Unavailable
 from services.statuses.sqlite import SqliteStatusStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from domain.status import BatchDoc, Patch
+    from domain.request import BatchRequest
+    from domain.status import BatchDoc, JobDoc, Patch
+    from services.ports import Acceptance
 
 
 class UnsteadyStatusStore(SqliteStatusStore):
@@ -45,6 +47,30 @@ class UnsteadyStatusStore(SqliteStatusStore):
             self.writes.append((batch_id, dict(patches)))
         finally:
             self.tried.set()
+
+    def accept(
+        self, batch_id: str, request: BatchRequest, *, run_id: str, resume: bool
+    ) -> Acceptance:
+        """See StatusStore."""
+        self._reach(batch_id)
+        return super().accept(batch_id, request, run_id=run_id, resume=resume)
+
+    def merge_batch(self, batch_id: str, patch: Patch) -> None:
+        """See StatusStore."""
+        self._reach(batch_id)
+        super().merge_batch(batch_id, patch)
+
+    def job(self, batch_id: str, job_id: str) -> JobDoc | None:
+        """See StatusStore."""
+        self._reach(batch_id)
+        return super().job(batch_id, job_id)
+
+    def jobs(self, batch_id: str) -> Iterator[JobDoc]:
+        """See StatusStore; may be away from one to the next."""
+        self._reach(batch_id)
+        for job in super().jobs(batch_id):
+            self._reach(batch_id)
+            yield job
 
     def cancel_requested(self, batch_id: str) -> bool:
         """See StatusStore."""

@@ -103,7 +103,7 @@ class CloseBatch(beam.DoFn):
 
     Input:   (BatchKey, JobEnd)  in any order, repeated or not.
     Output:  BatchEnd            at its end, its manifest stored; again only where all of its
-             ends come again, and then the same.
+             ends come again, and then the same. None where another run has taken the batch up.
 
     Args:
         statuses, artifacts: make the stores; called in setup.
@@ -145,9 +145,11 @@ class CloseBatch(beam.DoFn):
             state.write((bits.to_bytes(len(seen), "big"), *totals))
             return
         state.clear()
-        yield self._close(key, *totals)
+        yield from self._close(key, *totals)
 
-    def _close(self, key: BatchKey, completed: int, failed: int, cancelled: int) -> BatchEnd:
+    def _close(
+        self, key: BatchKey, completed: int, failed: int, cancelled: int
+    ) -> Iterator[BatchEnd]:
         batch_id, run_id = key
         final = status.final_status(completed=completed, failed=failed, cancelled=cancelled)
         path = keys.manifest(batch_id)
@@ -155,11 +157,14 @@ class CloseBatch(beam.DoFn):
         batch = self._statuses.batch(batch_id)
         if batch is None:
             raise LookupError(f"batch {batch_id} has vanished from the status store")
+        if batch["run_id"] != run_id:
+            log.warning("a batch goes on in another run", batch_id=batch_id)
+            return
         with self._artifacts.create(path) as file:
             write_manifest(file, status.merge(batch, patch), self._statuses.jobs(batch_id))
         self._statuses.merge_batch(batch_id, patch)
         log.info("batch ended", status=final, batch_id=batch_id, completed=completed, failed=failed)
-        return BatchEnd(
+        yield BatchEnd(
             batch_id=batch_id,
             run_id=run_id,
             owner=batch["owner"],

@@ -8,26 +8,37 @@ import itertools
 import os
 import posixpath
 import tempfile
+import time
 import uuid
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from services.errors import Refused, Unavailable
+from services.retrying import Policy, retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+RETRIES: Final = Policy(attempts=5, base=1.0)
+"""The waits add up to some seven seconds, fifteen at most."""
 
 
 class FolderArtifactStore:
     """Files below a folder of this machine.
 
+    Bytes at hand are written again where that fails, since a disk that is full
+    or away may not be so for long.
+
     Args:
         root: the folder's path; it is made where it is missing.
+        sleep: waits for so many seconds.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._root = root.rstrip("/") or "/"
+        self._sleep = sleep
 
     def check(self) -> None:
         """See ArtifactStore; afterwards the folder is there."""
@@ -51,9 +62,7 @@ class FolderArtifactStore:
     def write(self, path: str, data: bytes) -> str:
         """See ArtifactStore."""
         target = self.uri(path)
-        # Bytes at hand need no buffer: every system call less counts.
-        with _written(target) as file:
-            _write_all(file, data)
+        retry(partial(_write, target, data), RETRIES, sleep=self._sleep)
         return target
 
     def create_only(self, path: str, data: bytes) -> bool:
@@ -64,8 +73,7 @@ class FolderArtifactStore:
         """
         target = self.uri(path)
         try:
-            with _written(target, _link) as file:
-                _write_all(file, data)
+            _write(target, data, _link)
         except _Taken:
             return False
         return True
@@ -84,6 +92,14 @@ class FolderArtifactStore:
         return dict(_files(self.uri(folder)))
 
 
+def _write(target: str, data: bytes, settle: Callable[[str, str], None] = os.replace) -> None:
+    # Bytes at hand need no buffer: every system call less counts.
+    with _written(target, len(data), settle) as file:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[file.write(rest) :]
+
+
 def _files(folder: str) -> Iterator[tuple[str, int]]:
     for place, _, names in os.walk(folder):
         for name in names:
@@ -99,8 +115,7 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EO
 
 @contextmanager
 def _written(
-    target: str,
-    settle: Callable[[str, str], None] = os.replace,
+    target: str, size: int | None = None, settle: Callable[[str, str], None] = os.replace
 ) -> Iterator[io.FileIO]:
     """A file under a hidden name, which `settle` gives its final one when it is whole.
 
@@ -108,14 +123,16 @@ def _written(
         Unavailable: for errors of the system.
     """
     folder, name = posixpath.split(target)
-    partial = f"{folder}/.{name}.{_PROCESS}-{os.getpid()}-{next(_serial)}.part"
+    unfinished = f"{folder}/.{name}.{_PROCESS}-{os.getpid()}-{next(_serial)}.part"
     try:
-        with _opened(partial) as file:
+        with _opened(unfinished) as file:
             yield file
-        settle(partial, target)
+        if size is not None:
+            _check_size(unfinished, size)
+        settle(unfinished, target)
     except BaseException as error:
         with suppress(OSError):
-            os.unlink(partial)  # noqa: PTH108
+            os.unlink(unfinished)  # noqa: PTH108
         if isinstance(error, OSError):
             raise _unavailable("write", target, error) from error
         raise
@@ -141,10 +158,14 @@ def _link(partial: str, target: str) -> None:
         os.unlink(partial)  # noqa: PTH108
 
 
-def _write_all(file: io.FileIO, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
+def _check_size(path: str, size: int) -> None:
+    """Whether it is all there once the file is closed.
+
+    A file system over a network or at its quota may take a write and lose it
+    then, and not all of them say so.
+    """
+    if os.stat(path).st_size != size:  # noqa: PTH116 - a Path costs more than the call
+        raise OSError(errno.EIO, f"of {size} bytes that were written, not all are there")
 
 
 def _opened(path: str) -> io.FileIO:

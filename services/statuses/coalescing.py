@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from domain.status import absorb
 from services.errors import ServiceError
-from services.logs import logger
+from services.statuses.outages import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,24 +23,37 @@ INTERVAL: Final = 1.0
 
 MOST_WAITING: Final = 500
 """Jobs of one batch; a step that is faster than the store waits for it here."""
-
-log = logger()
+MOST_KEPT: Final = 100_000
+"""Merges, some 120 MB where each is a narration. A hundred calls at once of three seconds each come
+to thirty narrations a second, of three merges each: that is enough for a quarter of an hour."""
 
 
 class CoalescingStatusStore:
     """A StatusStore whose merges of jobs wait up to a second for their like.
 
     They are stored by a thread of their own, so that no step waits for it,
-    and by `flush`. Where the store is away they are kept for the next try.
-    Everything else goes straight through.
+    and by `flush`. Where the store is away they are kept for the next try, in
+    memory, `most_kept` at most. Everything else goes straight through.
 
     Args:
         store: where it all goes.
         interval: seconds between writes.
+        outage: tells of it where the store is away; shared with other wrappers
+            of the same store.
+        most_kept: merges while the store is away; further ones fail.
     """
 
-    def __init__(self, store: StatusStore, interval: float = INTERVAL) -> None:
+    def __init__(
+        self,
+        store: StatusStore,
+        interval: float = INTERVAL,
+        outage: Outage | None = None,
+        most_kept: int = MOST_KEPT,
+    ) -> None:
         self._store = store
+        self._outage = outage or Outage()
+        self._most_kept = most_kept
+        self._kept = 0
         self._pending: dict[str, dict[str, Patch]] = {}
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -54,11 +68,19 @@ class CoalescingStatusStore:
         """See StatusStore; stored by the next write, at once where many wait already.
 
         The patches are the store's from now on.
+
+        Raises:
+            ServiceError: where too many wait for a store that is away; these are
+                then not among them.
         """
+        if self._kept >= self._most_kept:
+            self.flush()
         with self._lock:
             self._put_behind(batch_id, patches)
+            self._kept += len(patches)
             many = len(self._pending[batch_id]) >= MOST_WAITING
-        if many:
+        # A step does not wait for a store that is away: the thread tries for all.
+        if many and not self._outage.lasts:
             self.flush_if_possible()
 
     def flush(self) -> None:
@@ -66,20 +88,22 @@ class CoalescingStatusStore:
         with self._writing:
             with self._lock:
                 taken, self._pending = self._pending, {}
+                kept, self._kept = self._kept, 0
             for batch_id in list(taken):
                 try:
                     self._store.merge_jobs(batch_id, taken[batch_id])
-                except BaseException:
-                    self._put_back(taken)
+                except BaseException as error:
+                    self._put_back(taken, kept)
+                    if isinstance(error, ServiceError):
+                        self._outage.begins(error)
                     raise
                 del taken[batch_id]
+                self._outage.ends()
 
     def flush_if_possible(self) -> None:
         """Flush, or leave it to the next write where the store is away."""
-        try:
+        with suppress(ServiceError):  # told by the outage
             self.flush()
-        except ServiceError as error:
-            log.warning("progress waits for the status store", error=error.message)
 
     def _put_behind(self, batch_id: str, patches: Mapping[str, Patch]) -> None:
         waiting = self._pending.setdefault(batch_id, {})
@@ -87,9 +111,10 @@ class CoalescingStatusStore:
             earlier = waiting.get(job_id)
             waiting[job_id] = absorb(earlier, patch) if earlier else patch
 
-    def _put_back(self, taken: dict[str, dict[str, Patch]]) -> None:
+    def _put_back(self, taken: dict[str, dict[str, Patch]], kept: int) -> None:
         """What could not be stored goes before what has come since."""
         with self._lock:
+            self._kept += kept
             newer, self._pending = self._pending, taken
             for batch_id, patches in newer.items():
                 self._put_behind(batch_id, patches)

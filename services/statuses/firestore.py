@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 TIMEOUT: Final = 30.0
 """Seconds that a call may take, with what the client repeats of it."""
+TIMEOUT_CANCEL: Final = 5.0
+"""Seconds for the question that is asked every second; without an answer, the last one holds."""
 CONTENTION: Final = Policy(attempts=20, base=0.05, cap=1.0)
 """How often a write is begun anew where others write the same documents; some ten seconds in all."""
 
@@ -128,6 +130,7 @@ class FirestoreStatusStore:
             "timeout": timeout,
             "retry": Retry(REPEATED, initial=0.2, maximum=5.0, multiplier=2.0, timeout=timeout),
         }
+        self._question: dict[str, Any] = {"timeout": min(timeout, TIMEOUT_CANCEL), "retry": None}
         with self._errors():
             self._client = firestore.Client(project=project, database=database)
         self._batches = self._client.collection("batches")
@@ -331,7 +334,9 @@ class FirestoreStatusStore:
         """See StatusStore; reads one field of one document."""
         field = "cancel_requested_at"
         with self._errors():
-            return bool((self._get(self._batches.document(batch_id), [field]) or {}).get(field))
+            reference = self._batches.document(batch_id)
+            found = reference.get(field_paths=[field], **self._question).to_dict()
+            return bool((found or {}).get(field))
 
     def job(self, batch_id: str, job_id: str) -> JobDoc | None:
         """See StatusStore."""

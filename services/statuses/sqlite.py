@@ -72,7 +72,7 @@ UPDATE jobs SET
         count(DISTINCT iif(
             json_extract(value, '$.status') = 'completed' OR json_extract(value, '$.stage') IS NOT NULL,
             substr(key, 1, instr(key, '.')), NULL)),
-        total(json_extract(value, '$.status') = 'completed' OR json_extract(value, '$.stage') = 'narrate'),
+        total(json_extract(value, '$.status') = 'completed' OR json_extract(value, '$.adapted')),
         total(json_extract(value, '$.status') = 'completed'),
         total(json_extract(value, '$.status') = 'failed'),
         total(iif(json_extract(value, '$.status') = 'completed', json_extract(value, '$.audio_seconds'), 0)),

@@ -168,15 +168,30 @@ def test_a_job_stands_as_its_items_until_its_end(
 
 
 def test_what_is_made_again_is_not_yet_made() -> None:
-    """All items but those that are done leave the document; a whole job is left alone."""
-    items: Any = {"v1.pt-BR": {"status": "completed"}, "v1.en-US": {"status": "failed"}}
-    partial: status.JobDoc = {"status": "partial", "total_items": 2, "items": items}
+    """All items but those that are done lose what they came to; a whole job is left alone."""
+    items: Any = {
+        "v1.pt-BR": {"status": "completed"},
+        "v1.en-US": {"status": "failed"},
+        "v2.pt-BR": {"stage": "narrate", "status": "failed", "error": {"code": "timeout"}},
+        "v2.en-US": {"stage": "adapt"},
+    }
+    partial: status.JobDoc = {"status": "partial", "total_items": 4, "items": items}
     patch = status.taken_up_again(partial, {"v1.pt-BR"})
     assert merge(partial, patch) == {
         "status": "queued",
-        "total_items": 2,
-        "items": {"v1.pt-BR": {"status": "completed"}},
+        "total_items": 4,
+        "items": {
+            "v1.pt-BR": {"status": "completed"},
+            "v2.pt-BR": {"stage": "narrate"},
+            "v2.en-US": {"stage": "adapt"},
+        },
     }
+    running: status.JobDoc = {
+        "status": "queued",
+        "total_items": 1,
+        "items": {"v1.en-US": {"stage": "adapt"}},
+    }
+    assert status.taken_up_again(running, set()) == {}
     assert status.taken_up_again({**partial, "status": "completed"}, items) == {}
 
 
@@ -189,7 +204,9 @@ def test_a_master_script_moves_all_its_items_on() -> None:
 
 def test_an_adapted_script_waits_to_be_narrated() -> None:
     """Its item is at the next stage."""
-    assert dict(item_patches(script(of=item("en-US")))) == {"v1.en-US": {"stage": "narrate"}}
+    assert dict(item_patches(script(of=item("en-US")))) == {
+        "v1.en-US": {"stage": "narrate", "adapted": True}
+    }
 
 
 def test_a_narration_is_told_with_all_that_is_known() -> None:

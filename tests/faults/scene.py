@@ -147,7 +147,7 @@ class Scene:
         services = Services(
             writer=self.writer or partial(gemini, self.gemini.url, self.timeout),
             voice=partial(google, self.speech.endpoint, self.timeout),
-            artifacts=self.artifacts or partial(FolderArtifactStore, str(self.output)),
+            artifacts=self.artifacts or partial(FolderArtifactStore, str(self.output), Time.sleep),
             statuses=self.statuses or partial(sqlite, self.folder / "status.db"),
             max_in_flight=4,
             chunks_at_once=self.chunks_at_once,

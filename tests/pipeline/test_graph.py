@@ -21,13 +21,18 @@ from pipeline.graph import NarrateBatches, Services
 from pipeline.options import local_bounded
 from services.artifacts.folder import FolderArtifactStore
 from services.errors import Overloaded, Refused, Unavailable
+from services.statuses.coalescing import CoalescingStatusStore
+from services.statuses.outages import Outage
+from services.statuses.patient import PatientStatusStore
 from services.statuses.sqlite import SqliteStatusStore
 from tests.builders import batch_end, encoded, request_document
 from tests.fake_services import FakeVoice, FakeWriter, sqlite
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from domain.prompts import Prompt
-    from domain.status import BatchDoc
+    from domain.status import BatchDoc, Patch
     from services.ports import Completion, Speech, Utterance
 
 LANGUAGES = ["pt-BR", "en-US", "es-ES"]
@@ -225,6 +230,55 @@ def test_a_slow_call_holds_nobody_else_up(house: House) -> None:
     titles = ["Straggler", *(f"Título {n}" for n in range(20))]
     house.writer = Straggler(folder=house.folder, others=20 * len(LANGUAGES))
     house.run(message(titles=titles, variations=1), ends=[("cafe", "completed")])
+
+
+class Outing(SqliteStatusStore):
+    """A status store that is away from the first MP3 to the last."""
+
+    def __init__(self, folder: Path, total: int) -> None:
+        super().__init__(folder / "status.db")
+        self._folder, self._total = folder, total
+
+    def _reach(self) -> None:
+        made = len(list(self._folder.glob("batches/*/*/[!.]*.mp3")))
+        if 0 < made < self._total:
+            raise Unavailable("away")
+
+    def merge_jobs(self, batch_id: str, patches: Mapping[str, Patch]) -> None:
+        self._reach()
+        super().merge_jobs(batch_id, patches)
+
+    def cancel_requested(self, batch_id: str) -> bool:
+        self._reach()
+        return super().cancel_requested(batch_id)
+
+    def batch(self, batch_id: str) -> BatchDoc | None:
+        self._reach()
+        return super().batch(batch_id)
+
+
+def outing(folder: Path, total: int) -> PatientStatusStore:
+    """Such a store as a pipeline has it."""
+    outage = Outage()
+    return PatientStatusStore(
+        CoalescingStatusStore(Outing(folder, total), 0.01, outage), PATIENCE, outage
+    )
+
+
+def test_a_status_store_that_is_away_costs_nothing(house: House) -> None:
+    """While it is, paid work goes on to its end; when it is back, the truth is written."""
+    house.writer.log = house.folder / "calls"
+    titles = [f"Título {n}" for n in range(20)]
+    total = len(titles) * 2 * len(LANGUAGES)
+    services = replace(house.services(), statuses=partial(outing, house.folder, total))
+    pipeline = beam.Pipeline(options=local_bounded())
+    ends = pipeline | beam.Create([message(titles=titles)]) | NarrateBatches(services)
+    assert_that(ends | beam.Map(lambda end: end.status), equal_to(["completed"]))
+    pipeline.run()
+    assert len(calls(house)) == total
+    batch = house.batch()
+    assert (batch["completed_items"], batch["failed_items"]) == (total, 0)
+    assert len(house.files()) == total
 
 
 @dataclass

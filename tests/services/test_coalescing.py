@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -115,7 +113,7 @@ def test_what_comes_during_a_failed_write_goes_behind_it(
 
 
 def test_many_jobs_do_not_wait(tmp_path: Path) -> None:
-    """Once 500 jobs of a batch wait they are written, or kept where the store is away."""
+    """Once 500 jobs of a batch wait they are written; no step tries where the store is away."""
     store = UnsteadyStatusStore(tmp_path / "status.db")
     request = batch_request(*("Título",) * MOST_WAITING)
     jobs = [job["job_id"] for job in new_jobs("cafe", request)]
@@ -126,12 +124,33 @@ def test_many_jobs_do_not_wait(tmp_path: Path) -> None:
         assert not store.tried.is_set()
         coalescing.merge_jobs("cafe", {job_id: {"status": "running"}})
     assert store.tried.is_set()
-    store.away.clear()
+    store.tried.clear()
     coalescing.merge_jobs("cafe", {jobs[0]: {"a": 1}})
+    assert not store.tried.is_set()
+    store.away.clear()
+    coalescing.flush()
     ((_, patches),) = store.writes
     assert patches == {job_id: {"status": "running"} for job_id in jobs} | {
         jobs[0]: {"status": "running", "a": 1}
     }
+    coalescing.close()
+
+
+def test_merges_that_no_memory_is_for_fail(store: UnsteadyStatusStore) -> None:
+    """While the store is away so many are kept and no more; when it is back, they are written."""
+    coalescing = CoalescingStatusStore(store, NEVER, most_kept=2)
+    store.away.add("cafe")
+    for name in ("a", "b"):
+        coalescing.merge_jobs("cafe", {"0001-um": {name: 1}})
+    with pytest.raises(Unavailable):
+        coalescing.merge_jobs("cafe", {"0001-um": {"c": 1}})
+    store.away.clear()
+    coalescing.merge_jobs("cafe", {"0001-um": {"c": 1}})
+    coalescing.flush()
+    assert [patches for _, patches in store.writes] == [
+        {"0001-um": {"a": 1, "b": 1}},
+        {"0001-um": {"c": 1}},
+    ]
     coalescing.close()
 
 
@@ -170,31 +189,22 @@ def test_merges_are_written_by_themselves(store: UnsteadyStatusStore) -> None:
     coalescing.close()
 
 
-def test_waiting_for_the_store_is_logged(
+def test_an_outage_is_told_once_and_its_end_too(
     store: UnsteadyStatusStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The thread says why progress waits, and goes on."""
-    logged = threading.Event()
-
-    class Told(logging.Handler):
-        """Sets the event."""
-
-        def emit(self, _: logging.LogRecord) -> None:
-            """See Handler."""
-            logged.set()
-
-    handler = Told()
-    logging.getLogger("roteiro").addHandler(handler)
-    try:
-        store.away.add("cafe")
-        coalescing = CoalescingStatusStore(store, interval=0.001)
-        coalescing.merge_jobs("cafe", {"0001-um": {"status": "running"}})
-        assert logged.wait(PATIENCE)
-        store.away.clear()
-        coalescing.close()
-    finally:
-        logging.getLogger("roteiro").removeHandler(handler)
-    assert caplog.messages[0] == ('"progress waits for the status store" error="cafe is away"')
+    """However many tries fail in between."""
+    coalescing = CoalescingStatusStore(store, interval=0.001)
+    store.away.add("cafe")
+    coalescing.merge_jobs("cafe", {"0001-um": {"status": "running"}})
+    for _ in range(5):
+        store.tried.clear()
+        assert store.tried.wait(PATIENCE)
+    store.away.clear()
+    coalescing.close()
+    assert caplog.messages == [
+        '"the status store is away; work goes on and progress waits" error="cafe is away"',
+        '"the status store is back"',
+    ]
 
 
 def test_a_store_that_nobody_holds_ends_its_thread(store: UnsteadyStatusStore) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from services.errors import Unavailable
 
 @pytest.fixture
 def store(tmp_path: Path) -> FolderArtifactStore:
-    return FolderArtifactStore(str(tmp_path))
+    return FolderArtifactStore(str(tmp_path), sleep=lambda _: None)
 
 
 def files(folder: Path) -> set[str]:
@@ -106,6 +108,39 @@ def test_a_file_that_cannot_be_created_is_told(store: FolderArtifactStore, tmp_p
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(Unavailable, match=r"^cannot write .*/file/a: "):
         store.create_only("file/a", b"x")
+
+
+def test_a_disk_that_is_full_for_a_while_is_waited_for(tmp_path: Path) -> None:
+    """The bytes are written again, after ever longer waits; nothing is told before they are there."""
+    (tmp_path / "cafe").write_bytes(b"")
+    waits = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            (tmp_path / "cafe").unlink()
+
+    uri = FolderArtifactStore(str(tmp_path), sleep).write("cafe/a.txt", b"x")
+    assert Path(uri).read_bytes() == b"x"
+    assert len(waits) == 3
+
+
+def test_bytes_that_were_lost_are_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is smaller than what was written never gets its name."""
+    real = os.stat
+
+    def smaller(path: str) -> Any:
+        found = real(path)
+        return SimpleNamespace(st_size=found.st_size - 1) if path.endswith(".part") else found
+
+    store = FolderArtifactStore(str(tmp_path), sleep=lambda _: None)
+    monkeypatch.setattr(os, "stat", smaller)
+    with pytest.raises(Unavailable, match="not all are there") as caught:
+        store.write("a.txt", b"x")
+    monkeypatch.undo()
+    assert caught.value.code == "storage_unavailable"
+    assert caught.value.attempts == 5
+    assert files(tmp_path) == set()
 
 
 @pytest.mark.parametrize("path", ["folder", "a\0b"])

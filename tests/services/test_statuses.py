@@ -742,6 +742,7 @@ ITEMS = st.dictionaries(
         optional={
             "status": st.sampled_from(["completed", "failed", "cancelled"]),
             "stage": st.sampled_from(["adapt", "narrate"]),
+            "adapted": st.just(True),
             "audio_seconds": st.floats(0, 1e4),
             "audio_bytes": st.integers(0, 2**40),
             "characters": st.integers(0, 2**20),

@@ -214,6 +214,7 @@ class GeminiSimulator:
 
     Attributes:
         calls: everything that arrived, in order.
+        under_way: how many of them are not answered yet.
     """
 
     def __init__(
@@ -225,6 +226,7 @@ class GeminiSimulator:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.calls: list[Call] = []
+        self.under_way = 0
         self._latency, self._quota, self._clock = latency, quota, clock
         self._planned: dict[str, deque[str]] = defaultdict(deque)
         self._answered: deque[float] = deque()
@@ -291,12 +293,18 @@ class GeminiSimulator:
         """Record a call; the fault that is its due, or nothing."""
         with self._lock:
             self.calls.append(call)
+            self.under_way += 1
             for title in (call.title, ""):
                 if planned := self._planned.get(title):
                     fault = planned[0] if planned[0].endswith("*") else planned.popleft()
                     return fault.removesuffix("*")
         named = _NAMED.search(call.title)
         return named[1] if named and named[1] in FAULTS else ""
+
+    def done(self) -> None:
+        """A call that was taken has its answer, or never will."""
+        with self._lock:
+            self.under_way -= 1
 
     def reply(self, call: Call, fault: str) -> Reply:
         """What is answered to a call, when its time has come."""
@@ -367,11 +375,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer a call."""
-        data = self.rfile.read(int(self.headers["Content-Length"]))
+        size = int(self.headers["Content-Length"])
+        data = self.rfile.read(size)
+        if len(data) < size:  # the caller has died
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         call = Call(self.path, headers, json.loads(data))
         simulator = self.server.simulator
         fault = simulator.take(call)
+        try:
+            self._answer(call, fault)
+        finally:
+            simulator.done()
+
+    def _answer(self, call: Call, fault: str) -> None:
+        simulator = self.server.simulator
         if fault == "hang":
             self.close_connection = True
             simulator.wait_for_the_end()

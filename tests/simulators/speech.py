@@ -127,6 +127,7 @@ class SpeechSimulator:
         faults: the first that fits a call decides.
         unknown: voices that do not exist.
         calls: what was asked, in order of the answers.
+        under_way: how many are asked and not answered yet.
     """
 
     port: int = 0
@@ -140,7 +141,7 @@ class SpeechSimulator:
     calls: list[Call] = field(default_factory=list)
     clock: Callable[[], float] = time.monotonic
     most_at_once: int = 0
-    _at_once: int = 0
+    under_way: int = 0
     _recent: deque[float] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopped: threading.Event = field(default_factory=threading.Event)
@@ -179,8 +180,8 @@ class SpeechSimulator:
     def _synthesize(self, request: Any, context: Any) -> Any:
         call = _call(request, context)
         with self._lock:
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self.under_way += 1
+            self.most_at_once = max(self.most_at_once, self.under_way)
         try:
             if self.latency:
                 self._stopped.wait(self.latency)
@@ -190,7 +191,7 @@ class SpeechSimulator:
             _abort(context, failure)
         finally:
             with self._lock:
-                self._at_once -= 1
+                self.under_way -= 1
         self._record(call, "OK", audio)
         return texttospeech.SynthesizeSpeechResponse(audio_content=audio)
 

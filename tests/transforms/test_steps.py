@@ -327,6 +327,68 @@ def test_marks_come_in_any_order_and_repeated(store: SqliteStatusStore, tmp_path
     pipeline.run()
 
 
+class Cell:
+    """A value of Beam's state."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+
+    def read(self) -> Any:
+        return self.value
+
+    def write(self, value: Any) -> None:
+        self.value = value
+
+    def clear(self) -> None:
+        self.value = None
+
+
+def test_what_comes_again_after_the_end_ends_nothing_else(
+    store: SqliteStatusStore, tmp_path: Path
+) -> None:
+    """Late duplicates of a job's marks are silent or say the same; its batch counts it once."""
+    store.accept("cafe", batch_request("A", "A", variations=2), run_id="run-1", resume=False)
+    connect = partial(sqlite, tmp_path / "status.db")
+    jobs = CloseJob(connect)
+    batches = CloseBatch(connect, partial(FolderArtifactStore, str(tmp_path / "output")))
+    jobs.setup()
+    batches.setup()
+    of_job, of_batch = Cell(), Cell()
+    first, second = (marks(1, 2, bytes(values)) for values in ((3, 0), (0, 3)))
+
+    assert list(jobs.process(first, of_job)) == []
+    (end,) = jobs.process(second, of_job)
+    assert list(batches.process(end, of_batch)) == []
+    assert list(jobs.process(second, of_job)) == []
+    assert list(jobs.process(first, of_job)) == [end]
+    assert list(batches.process(end, of_batch)) == []
+
+    (last,) = jobs.process(marks(2, 2, bytes((3, 3))), Cell())
+    (told,) = batches.process(last, of_batch)
+    assert (told.status, told.completed) == ("completed", 4)
+    for late in (end, last, end):
+        again = [(e.status, e.completed) for e in batches.process(late, of_batch)]
+        assert again in ([], [("completed", 4)])
+    document = store.batch("cafe")
+    assert document
+    assert document["status"] == "completed"
+
+
+def test_a_run_ends_no_batch_that_another_has_taken_up(
+    store: SqliteStatusStore, tmp_path: Path
+) -> None:
+    """What comes late of an earlier run leaves the batch to the run that makes it."""
+    request = batch_request("A", variations=2)
+    store.accept("cafe", request, run_id="run-1", resume=False)
+    store.accept("cafe", request, run_id="run-2", resume=True)
+    pipeline, ends = close(tmp_path, [marks(1, 1, bytes([MARK_COMPLETED] * 2))])
+    assert_that(ends, equal_to([]))
+    pipeline.run()
+    document = store.batch("cafe")
+    assert document
+    assert document["status"] == "running"
+
+
 def test_an_unfinished_batch_does_not_end(store: SqliteStatusStore, tmp_path: Path) -> None:
     """While one item is missing, there is no end, no manifest, and the batch runs."""
     store.accept("cafe", batch_request("A", "A", variations=2), run_id="run-1", resume=False)
