@@ -30,7 +30,7 @@ from tests.simulators.gemini import GeminiSimulator
 from tests.simulators.speech import SpeechSimulator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterator
     from multiprocessing.context import ForkServerProcess
 
     from domain.status import BatchDoc
@@ -110,11 +110,6 @@ class Paid:
     variation: int
     language: str
 
-    def needed_for(self) -> set[Narrated]:
-        """The narrations that cannot be made without it."""
-        languages = LANGUAGES if self.kind == "script" else (self.language,)
-        return {(self.title, self.variation, language) for language in languages}
-
 
 def wanted() -> set[Paid]:
     """The calls that the batch needs where nobody kills anything."""
@@ -129,20 +124,13 @@ def wanted() -> set[Paid]:
     return calls
 
 
-def most_paid(at_risk: Collection[int]) -> int:
-    """Calls that a batch may cost at most.
-
-    A run makes no call twice, and none that serves recorded narrations only. So
-    what is paid again after a kill was asked for before it, and a narration that
-    needs it was not recorded by then: the calls at risk.
-
-    Once answers are kept beyond their process, this becomes the calls wanted
-    and those in flight at the kills.
+def most_paid(in_flight: int) -> int:
+    """Calls that a batch may cost at most: those it needs, and those that kills have cut off.
 
     Args:
-        at_risk: of each kill.
+        in_flight: calls whose answers were not in the cache at the kills.
     """
-    return len(wanted()) + sum(at_risk)
+    return len(wanted()) + in_flight
 
 
 @dataclass
@@ -152,7 +140,7 @@ class Figures:
     Attributes:
         paid: calls by kind; wanted: those of a batch that is left alone;
             allowed: `most_paid`.
-        in_flight: calls without an answer at the kills.
+        in_flight: calls whose answers were not in the cache at the kills.
         before_calls, when_done: kills before a start's first call, and after the
             batch had come to an end.
         falls: numbers of the status that went down.
@@ -201,17 +189,6 @@ class Watched:
                     self.falls.append(f"{name} from {before:g} to {number:g}")
             self._last = numbers
         return batch
-
-    def recorded(self) -> set[Narrated]:
-        """The narrations that the status calls completed."""
-        if self._store is None:
-            return set()
-        return {
-            (job["title"], int(name.split(".")[0][1:]), name.split(".")[1])
-            for job in self._store.jobs("cafe")
-            for name, item in job["items"].items()
-            if item.get("status") == "completed"
-        }
 
     def close(self) -> None:
         """Let go of the database."""
@@ -319,6 +296,10 @@ class Scene:
         """Those that have their answers."""
         return len(self.gemini.calls) - self.gemini.under_way + len(self.speech.calls)
 
+    def kept(self) -> int:
+        """Answers in the cache."""
+        return len(list((self.folder / "output" / "cache").glob("*/*/[!.]*")))
+
     def calls(self) -> list[Paid]:
         """All calls so far, by what they are for."""
         paid = []
@@ -366,13 +347,12 @@ def killed(seed: int, way: Way, folder: Path, pubsub: PubsubEmulator | None) -> 
     """Kill a batch ten times at moments that the seed decides, and let it come to its end."""
     moments = random.Random(f"{seed} {way}")  # noqa: S311 - to be had again, not to be secret
     figures = Figures(seed, way)
-    at_risk: list[int] = []
     with Scene(folder, pubsub if way == "streaming" else None) as scene:
         while figures.kills < KILLS:
             late = figures.kills >= KILLS - LATE
             calls = sys.maxsize if late else moments.randint(0, MOST_CALLS)
             looks = moments.randint(0, LATE_LOOKS if late else MOST_LOOKS)
-            at_risk += _kill(scene, calls, looks, figures)
+            _kill(scene, calls, looks, figures)
         starts = scene.told().count(READY)
         scene.start()
         if way == "streaming":
@@ -383,7 +363,7 @@ def killed(seed: int, way: Way, folder: Path, pubsub: PubsubEmulator | None) -> 
         scene.watched.look()
         paid = scene.calls()
         figures.falls = scene.watched.falls
-        figures.allowed = most_paid(at_risk)
+        figures.allowed = most_paid(figures.in_flight)
         figures.problems = list(_problems(scene, figures))
     figures.paid = {
         kind: sum(call.kind == kind for call in paid) for kind in ("script", "adaptation", "speech")
@@ -395,12 +375,12 @@ def killed(seed: int, way: Way, folder: Path, pubsub: PubsubEmulator | None) -> 
     return figures
 
 
-def _kill(scene: Scene, calls: int, looks: int, figures: Figures) -> list[int]:
-    """Start, wait for so many calls or all, and looks, and kill; returns the calls at risk.
+def _kill(scene: Scene, calls: int, looks: int, figures: Figures) -> None:
+    """Start, wait for so many calls or all, and looks, and kill.
 
-    Nothing where the process was faster and has ended by itself.
+    Nothing, where the process was faster and has ended by itself.
     """
-    before = scene.asked()
+    before, kept = scene.asked(), scene.kept()
     scene.start()
 
     def due() -> bool:
@@ -415,16 +395,14 @@ def _kill(scene: Scene, calls: int, looks: int, figures: Figures) -> list[int]:
     scene.wait(lambda: next(countdown, None) is None or not scene.process.is_alive())
     if not scene.process.is_alive():
         scene.ended()
-        return []
-    done, answered = _done(scene), scene.answered()
+        return
+    done = _done(scene)
     scene.kill()
     figures.kills += 1
-    figures.in_flight += scene.asked() - answered
     figures.before_calls += scene.asked() == before
     figures.when_done += done
     scene.wait(lambda: scene.asked() == scene.answered())
-    recorded = scene.watched.recorded()
-    return [sum(not call.needed_for() <= recorded for call in set(scene.calls()))]
+    figures.in_flight += scene.asked() - before - (scene.kept() - kept)
 
 
 def _done(scene: Scene) -> bool:

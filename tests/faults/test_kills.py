@@ -27,5 +27,5 @@ def test_a_batch_outlives_ten_kills(
 
 
 def test_a_batch_that_nobody_kills_costs_what_it_needs() -> None:
-    """Ten scripts, twenty adaptations and thirty narrations; nothing is at risk."""
-    assert most_paid([]) == len(wanted()) == 60
+    """Ten scripts, twenty adaptations and thirty narrations; nothing is in flight."""
+    assert most_paid(0) == len(wanted()) == 60
