@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import weakref
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from domain.status import absorb
+from domain.status import absorb, timestamp
 from services.errors import ServiceError
 from services.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from domain.request import BatchRequest
     from domain.status import BatchDoc, JobDoc, Patch
@@ -23,6 +25,9 @@ INTERVAL: Final = 1.0
 MOST_WAITING: Final = 500
 """Jobs of one batch; a step that is faster than the store waits for it here."""
 
+PROGRESSED_EVERY: Final = timedelta(seconds=30)
+"""Between two writes of the time of last progress: a fraction of what a batch's document takes."""
+
 log = logger()
 
 
@@ -31,15 +36,24 @@ class CoalescingStatusStore:
 
     They are stored by a thread of their own, so that no step waits for it,
     and by `flush`. Where the store is away they are kept for the next try.
-    Everything else goes straight through.
+    Everything else goes straight through. A batch whose jobs are merged makes
+    progress: when, is written into its document every half a minute at most.
 
     Args:
         store: where it all goes.
         interval: seconds between writes.
+        clock: tells the time, aware.
     """
 
-    def __init__(self, store: StatusStore, interval: float = INTERVAL) -> None:
+    def __init__(
+        self,
+        store: StatusStore,
+        interval: float = INTERVAL,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._store = store
+        self._clock = clock
+        self._progressed: dict[str, datetime] = {}
         self._pending: dict[str, dict[str, Patch]] = {}
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -69,10 +83,19 @@ class CoalescingStatusStore:
             for batch_id in list(taken):
                 try:
                     self._store.merge_jobs(batch_id, taken[batch_id])
+                    if taken.pop(batch_id):
+                        self._tell_progress(batch_id)
                 except BaseException:
                     self._put_back(taken)
                     raise
-                del taken[batch_id]
+
+    def _tell_progress(self, batch_id: str) -> None:
+        now = self._clock()
+        last = self._progressed.get(batch_id)
+        if last is None or not timedelta() <= now - last < PROGRESSED_EVERY:
+            with suppress(ServiceError):  # the jobs are stored; the next write tells of it
+                self._store.merge_batch(batch_id, {"progressed_at": timestamp(now)})
+                self._progressed[batch_id] = now
 
     def flush_if_possible(self) -> None:
         """Flush, or leave it to the next write where the store is away."""
@@ -108,6 +131,10 @@ class CoalescingStatusStore:
     ) -> Acceptance:
         """See StatusStore."""
         return self._store.accept(batch_id, request, run_id=run_id, resume=resume)
+
+    def cancel(self, batch_id: str) -> None:
+        """See StatusStore."""
+        self._store.cancel(batch_id)
 
     def merge_batch(self, batch_id: str, patch: Patch) -> None:
         """See StatusStore."""
