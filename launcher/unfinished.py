@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from services.ports import BatchQuery
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 UNFINISHED: Final[tuple[Status, ...]] = ("queued", "running")
 PAGE: Final = 200
+PATIENCE: Final = timedelta(minutes=15)
+"""Without progress; a batch counts as stalled then, where nothing else is said."""
 
 
 def unfinished(statuses: StatusStore, query: BatchQuery | None = None) -> list[BatchDoc]:

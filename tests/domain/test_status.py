@@ -346,7 +346,7 @@ def test_a_run_that_broke_off(cancelled: bool, batch_end: str, job_ends: list[st
     request = batch_request("Café", "Chá", "Mate", languages=("pt-BR", "en-US"))
     jobs = list(status.new_jobs("cafe", request))
     jobs[0]["items"]["v1.pt-BR"] = {"status": "completed"}
-    jobs[2] |= {"status": "completed", "completed_at": "x"}
+    jobs[2]["completed_at"] = "x"
     ends = dict(status.broken_off_jobs(jobs, LATER, cancelled=cancelled))
     moment = status.timestamp(LATER)
     names = ("0001-cafe", "0002-cha")
@@ -354,14 +354,12 @@ def test_a_run_that_broke_off(cancelled: bool, batch_end: str, job_ends: list[st
         name: {"status": end, "completed_at": moment}
         for name, end in zip(names, job_ends, strict=True)
     }
-    batch: Any = {
-        **status.new_batch("cafe", "run-1", request, NOW),
-        "completed_items": 3,
-        "failed_items": 0,
-    }
+    batch: Any = status.new_batch("cafe", "run-1", request, NOW)
+    batch |= {"completed_items": 3, "failed_items": 0}
     end = status.broken_off(batch, LATER, cancelled=cancelled)
     assert end == {"status": batch_end, "completed_at": moment}
-    assert status.broken_off({**batch, "status": "completed"}, LATER, cancelled=cancelled) == {}
+    batch["status"] = "completed"
+    assert status.broken_off(batch, LATER, cancelled=cancelled) == {}
 
 
 def test_progress_that_stalls() -> None:
