@@ -32,6 +32,13 @@ Exit codes:
   130  interrupted""",
 )
 
+letters = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Messages that were rejected: list, show, and publish them again.",
+)
+app.add_typer(letters, name="dead-letters")
+
 RequestFile = Annotated[
     str, typer.Argument(metavar="FILE", help="Batch request in JSON or YAML; - for standard input.")
 ]
@@ -314,6 +321,64 @@ def download(
     from launcher import download as downloading
 
     _end(downloading.download, batch, to, _given(context), replace=force)
+
+
+@letters.command("list")
+def list_letters(
+    context: typer.Context,
+    *,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    json: AsJson = False,
+) -> None:
+    """List dead letters, oldest first."""
+    from launcher import dead_letters
+
+    _end(dead_letters.show_list, _given(context), json=json)
+
+
+@letters.command("show")
+def show_letter(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `list` names it.")],
+    *,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    json: AsJson = False,
+) -> None:
+    """Show a dead letter: every error, and the message."""
+    from launcher import dead_letters
+
+    _end(dead_letters.show, name, _given(context), json=json)
+
+
+@letters.command("requeue")
+def requeue_letters(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `list` names it.")] = "",
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All that were not requeued yet.")] = False,
+    file: Annotated[
+        str,
+        typer.Option("--file", metavar="FILE", help="Publish this corrected request in its place."),
+    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it would be rejected, or was requeued.")
+    ] = False,
+    topic: flags.Topic = None,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    writer: flags.Writer = None,
+    json: AsJson = False,
+) -> None:
+    """Publish dead letters again, byte for byte, and mark them as requeued.
+
+    What would still be rejected is told and not sent.
+    """
+    from launcher import dead_letters
+
+    given = _given(context)
+    _end(dead_letters.requeue, name, given, every=every, file=file, force=force, json=json)
 
 
 def _given(context: typer.Context) -> dict[str, Any]:
