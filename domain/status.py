@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
 
 from domain import keys
 from domain.work import CANCELLED, Failure, GeneratedScript, Narration, Progress, Script, item_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from datetime import timedelta
 
     from domain.request import BatchRequest
 
@@ -108,6 +109,8 @@ class BatchDoc(TypedDict, total=False):
     `request` is the request as accepted but for its titles, which are in the
     jobs: ten thousand of them would not fit into a Firestore document.
     `run_id` names the delivery that is being worked on, or was last.
+    `progressed_at` is when one of its items was last heard of, or the batch was
+    taken up; it is written now and then only. See `last_progress`.
     """
 
     batch_id: str
@@ -123,6 +126,7 @@ class BatchDoc(TypedDict, total=False):
     progress_percentage: float
     created_at: str
     started_at: str | None
+    progressed_at: str | None
     completed_at: str | None
     cancel_requested_at: str | None
     held_until: str | None
@@ -203,6 +207,7 @@ def taken_up(batch: Mapping[str, Any], run_id: str, now: datetime) -> Patch:
         "status": "running" if run_id else "queued",
         "run_id": run_id,
         "started_at": batch.get("started_at") or (timestamp(now) if run_id else None),
+        "progressed_at": timestamp(now),
         "completed_at": None,
         "cancel_requested_at": None,
         "manifest_uri": None,
@@ -212,6 +217,69 @@ def taken_up(batch: Mapping[str, Any], run_id: str, now: datetime) -> Patch:
 def ended(final: Status, manifest_uri: str, now: datetime) -> Patch:
     """A batch's end."""
     return {"status": final, "manifest_uri": manifest_uri, "completed_at": timestamp(now)}
+
+
+def cancelling(batch: Mapping[str, Any], now: datetime) -> Patch:
+    """A batch is to stop: one that waits is cancelled, a running one has yet to hear of it.
+
+    Empty where there is nothing to change.
+    """
+    if batch["status"] in TERMINAL:
+        return {}
+    asked = {"cancel_requested_at": batch.get("cancel_requested_at") or timestamp(now)}
+    if batch["status"] == "queued":
+        return {**asked, "status": "cancelled", "completed_at": timestamp(now)}
+    return {} if batch.get("cancel_requested_at") else asked
+
+
+def broken_off(batch: BatchDoc, now: datetime, *, cancelled: bool) -> Patch:
+    """The end of a batch whose run will not write it any more; empty where it has ended.
+
+    Args:
+        batch: with its counts.
+        now: an aware time.
+        cancelled: whether what is missing is cancelled, or failed.
+    """
+    if batch["status"] in TERMINAL:
+        return {}
+    completed, failed = batch["completed_items"], batch["failed_items"]
+    total = max(batch["total_items"], completed + failed + 1)  # if only the manifest is missing
+    return _broken_off(completed, failed, total, now, cancelled=cancelled)
+
+
+def broken_off_jobs(
+    jobs: Iterable[JobDoc], now: datetime, *, cancelled: bool
+) -> Iterator[tuple[str, Patch]]:
+    """The ends of its jobs, by job_id; for those of which none is written."""
+    for job in jobs:
+        if job.get("completed_at"):
+            continue
+        ends = [item.get("status") for item in job["items"].values()]
+        counts = ends.count("completed"), ends.count("failed"), job["total_items"]
+        yield job["job_id"], _broken_off(*counts, now, cancelled=cancelled)
+
+
+def _broken_off(
+    completed: int, failed: int, total: int, now: datetime, *, cancelled: bool
+) -> Patch:
+    missing = total - completed - failed
+    final = final_status(
+        completed=completed,
+        failed=failed + (0 if cancelled else missing),
+        cancelled=missing if cancelled else 0,
+    )
+    return {"status": final, "completed_at": timestamp(now)}
+
+
+def last_progress(batch: Mapping[str, Any]) -> datetime:
+    """When something was last heard of a batch; of one that only waits, since when it does."""
+    moments = (batch.get("progressed_at"), batch.get("started_at"), batch["created_at"])
+    return datetime.fromisoformat(max(filter(None, moments)))
+
+
+def is_stalled(batch: Mapping[str, Any], now: datetime, patience: timedelta) -> bool:
+    """Whether a batch that has not ended has made no progress for so long."""
+    return batch["status"] not in TERMINAL and now - last_progress(batch) >= patience
 
 
 def new_jobs(batch_id: str, request: BatchRequest) -> Iterator[JobDoc]:
@@ -367,6 +435,22 @@ def item_status(item: ItemDoc, job: JobDoc) -> Status:
     if job["status"] in TERMINAL:
         return "cancelled"
     return "running" if item else "queued"
+
+
+def whole_items(job: JobDoc, stored: Mapping[str, int]) -> frozenset[str]:
+    """Items that a run finished, and whose files are still there and whole.
+
+    Args:
+        job: its document.
+        stored: the batch's files, uri → size in bytes.
+    """
+    items = job["items"]
+    return frozenset(
+        name
+        for name in finished_items(job)
+        if stored.get(items[name]["audio_uri"]) == items[name]["audio_bytes"]
+        and items[name]["script_uri"] in stored
+    )
 
 
 def taken_up_again(job: JobDoc, done: Collection[str]) -> Patch:

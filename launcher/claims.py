@@ -120,17 +120,24 @@ class LeaseClaims:
         finally:
             released.set()
             keeper.join()
-            self._merge(batch_id, self._clock())
+            self._let_go(batch_id)
 
     def _keep(self, batch_id: str, released: threading.Event) -> None:
         while True:
-            self._merge(batch_id, self._clock() + LEASE)
+            self._merge(batch_id, timestamp(self._clock() + LEASE))
             if released.wait(RENEW_EVERY):
                 return
 
-    def _merge(self, batch_id: str, until: datetime) -> None:
+    def _let_go(self, batch_id: str) -> None:
+        """What still runs is left; what does not may be made by a runner without claims next."""
+        with suppress(ServiceError):
+            batch = self._statuses.batch(batch_id)
+            left = batch is not None and batch["status"] == "running"
+            self._merge(batch_id, timestamp(self._clock()) if left else None)
+
+    def _merge(self, batch_id: str, until: str | None) -> None:
         with suppress(ServiceError):  # there is a next time, and the lease ends by itself
-            self._statuses.merge_batch(batch_id, {"held_until": timestamp(until)})
+            self._statuses.merge_batch(batch_id, {"held_until": until})
 
     def is_left(self, batch: BatchDoc) -> bool:
         """See Claims."""

@@ -33,6 +33,13 @@ Exit codes:
   130  interrupted""",
 )
 
+letters = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Messages that were rejected: list, show, and publish them again.",
+)
+app.add_typer(letters, name="dead-letters")
+
 RequestFile = Annotated[
     str, typer.Argument(metavar="FILE", help="Batch request in JSON or YAML; - for standard input.")
 ]
@@ -42,6 +49,9 @@ NewBatchId = Annotated[
     typer.Option("--batch_id", metavar="ID", help="Call the batch this, or go on with it."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no table; errors only.")
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, Beam included.")]
 
 
@@ -68,9 +78,7 @@ def run(
     no_cache: flags.NoCache = None,
     refresh: flags.Refresh = None,
     events_topic: flags.EventsTopic = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no table; errors only.")
-    ] = False,
+    quiet: Quiet = False,
     json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -185,7 +193,15 @@ def show_status(
 @app.command("list")
 def list_batches(
     context: typer.Context,
+    minutes: Annotated[
+        float | None,
+        typer.Argument(metavar="MINUTES", min=0, help="Of no progress, with --stalled. [15]"),
+    ] = None,
     *,
+    stalled: Annotated[
+        bool,
+        typer.Option("--stalled", help="Only those that have not ended and make no progress."),
+    ] = False,
     owner: Annotated[str, typer.Option("--owner", metavar="NAME", help="Only this owner's.")] = "",
     state: Annotated[
         str,
@@ -211,12 +227,84 @@ def list_batches(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """List batches, newest first."""
+    """List batches, newest first.
+
+    With --stalled those that are queued or running without progress for some
+    minutes, and those that nobody makes any more.
+    """
     from launcher import listing
     from services.ports import BatchQuery
 
     query = BatchQuery(owner=owner, text=text, before=before, limit=limit)
-    _end(listing.show, query, state, _given(context), json=json)
+    _end(listing.show, query, state, _given(context), stalled=stalled, minutes=minutes, json=json)
+
+
+@app.command()
+def cancel(
+    context: typer.Context,
+    batch: BatchId,
+    *,
+    no_wait: Annotated[
+        bool, typer.Option("--no_wait", help="Do not stay until the batch has ended.")
+    ] = False,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    json: AsJson = False,
+) -> None:
+    """Stop a batch: calls under way are finished, and none is begun.
+
+    It stays until the batch has ended; Ctrl-C stops watching only. What is
+    finished is kept and can be downloaded; `retry` makes the rest.
+    """
+    from launcher import cancel as cancelling
+
+    _end(cancelling.cancel, batch, _given(context), wait=not no_wait, json=json)
+
+
+@app.command()
+def retry(
+    context: typer.Context,
+    batch: BatchId,
+    *,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Make what failed or is missing. [default]")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Make all of it again, and replace its files.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to begin.")] = False,
+    topic: flags.Topic = None,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    writer: flags.Writer = None,
+    voice: flags.Speaker = None,
+    speech_endpoint: flags.SpeechEndpoint = None,
+    speech_timeout: flags.SpeechTimeout = None,
+    sample_rate: flags.SampleRate = None,
+    max_in_flight: flags.MaxInFlight = None,
+    generation_timeout: flags.GenerationTimeout = None,
+    adaptation_timeout: flags.AdaptationTimeout = None,
+    attempts: flags.Attempts = None,
+    retry_deadline: flags.RetryDeadline = None,
+    gemini_endpoint: flags.GeminiEndpoint = None,
+    events_topic: flags.EventsTopic = None,
+    quiet: Quiet = False,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make what a batch lacks, and say beforehand how many calls that takes.
+
+    With a topic its request is published again, as `submit` does; without one,
+    or with --topic '', it is made here and now, as `run` does. A batch that
+    somebody makes is refused; one that is left or stalled is taken up.
+    """
+    from launcher import retry as retrying
+    from launcher.run import View
+
+    if failed and everything:
+        raise typer.BadParameter("--failed and --all exclude each other")
+    view = View(quiet=quiet, json=json, verbose=verbose)
+    _end(retrying.retry, batch, _given(context), view, everything=everything, sure=yes)
 
 
 @app.command()
@@ -340,6 +428,64 @@ def prune(
     from launcher import pruning
 
     _end(pruning.prune, older_than, _given(context))
+
+
+@letters.command("list")
+def list_letters(
+    context: typer.Context,
+    *,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    json: AsJson = False,
+) -> None:
+    """List dead letters, oldest first."""
+    from launcher import dead_letters
+
+    _end(dead_letters.show_list, _given(context), json=json)
+
+
+@letters.command("show")
+def show_letter(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `list` names it.")],
+    *,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    json: AsJson = False,
+) -> None:
+    """Show a dead letter: every error, and the message."""
+    from launcher import dead_letters
+
+    _end(dead_letters.show, name, _given(context), json=json)
+
+
+@letters.command("requeue")
+def requeue_letters(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `list` names it.")] = "",
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All that were not requeued yet.")] = False,
+    file: Annotated[
+        str,
+        typer.Option("--file", metavar="FILE", help="Publish this corrected request in its place."),
+    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it would be rejected, or was requeued.")
+    ] = False,
+    topic: flags.Topic = None,
+    output: flags.Output = None,
+    status: flags.StatusStore = None,
+    writer: flags.Writer = None,
+    json: AsJson = False,
+) -> None:
+    """Publish dead letters again, byte for byte, and mark them as requeued.
+
+    What would still be rejected is told and not sent.
+    """
+    from launcher import dead_letters
+
+    given = _given(context)
+    _end(dead_letters.requeue, name, given, every=every, file=file, force=force, json=json)
 
 
 def _given(context: typer.Context) -> dict[str, Any]:

@@ -86,6 +86,16 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def ago(seconds: float) -> str:
+    """40 → `just now`, 720 → `12 min ago`, 7300 → `2 h ago`, 90000 → `25 h ago`."""
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min ago"
+    hours = seconds // 3600
+    return f"{hours:.0f} h ago" if hours < 48 else f"{hours // 24:.0f} days ago"
+
+
 def moment(timestamp: str) -> str:
     """`2026-03-01T09:30:00.123+00:00` → `2026-03-01 09:30:00`, of UTC as all of them are."""
     return timestamp[:19].replace("T", " ")

@@ -104,27 +104,26 @@ class Making(threading.Thread):
         """Write down the end of a batch whose pipeline will not do it any more."""
         self._flush()
         batch = self.batch()
-        if batch is None or batch["status"] in status.TERMINAL:
-            return
-        jobs = {}
-        for job in self._statuses.jobs(self.batch_id):
-            outcomes = [item.get("status") for item in job["items"].values()]
-            completed, failed = outcomes.count("completed"), outcomes.count("failed")
-            end = _ended(completed, failed, job["total_items"], cancelled=cancelled)
-            if not job.get("completed_at"):
-                jobs[job["job_id"]] = end
-        self._statuses.merge_jobs(self.batch_id, jobs)
-        counts = batch["completed_items"], batch["failed_items"]
-        total = max(batch["total_items"], sum(counts) + 1)  # if only the manifest is missing
-        self._statuses.merge_batch(self.batch_id, _ended(*counts, total, cancelled=cancelled))
+        if batch is not None and batch["status"] not in status.TERMINAL:
+            end(batch, self._statuses, cancelled=cancelled)
 
-    def leave(self) -> None:
-        """Put an unfinished batch back in the queue, for the next process that takes it up."""
+    def leave(self) -> bool:
+        """Put an unfinished batch back in the queue, for the next process that takes it up.
+
+        One that somebody wants to stop is cancelled instead. Returns whether it waits now.
+        """
         self._flush()
         batch = self.batch()
-        if batch is not None and batch["status"] not in status.TERMINAL:
-            now = datetime.now(UTC)
-            self._statuses.merge_batch(self.batch_id, status.taken_up(batch, "", now))
+        if batch is None:  # not accepted: it waits where it was
+            return True
+        if batch["status"] in status.TERMINAL:
+            return False
+        if batch.get("cancel_requested_at"):
+            end(batch, self._statuses, cancelled=True)
+            return False
+        now = datetime.now(UTC)
+        self._statuses.merge_batch(self.batch_id, status.taken_up(batch, "", now))
+        return True
 
     def told(self) -> str:
         """What broke it off, in a line."""
@@ -136,14 +135,18 @@ class Making(threading.Thread):
         return f"{type(self.error).__name__}: {first} (--verbose shows its traceback)"
 
 
-def _ended(completed: int, failed: int, total: int, *, cancelled: bool) -> status.Patch:
-    missing = total - completed - failed
-    final = status.final_status(
-        completed=completed,
-        failed=failed + (0 if cancelled else missing),
-        cancelled=missing if cancelled else 0,
-    )
-    return {"status": final, "completed_at": status.timestamp(datetime.now(UTC))}
+def end(batch: BatchDoc, statuses: StatusStore, *, cancelled: bool) -> None:
+    """Write down the end of a batch that nobody makes any more, and first those of its jobs.
+
+    Args:
+        batch: with its counts; of one that has ended, only jobs without an end are written.
+        statuses: where it is.
+        cancelled: whether what is missing is cancelled, or failed.
+    """
+    now, batch_id = datetime.now(UTC), batch["batch_id"]
+    jobs = status.broken_off_jobs(statuses.jobs(batch_id), now, cancelled=cancelled)
+    statuses.merge_jobs(batch_id, dict(jobs))
+    statuses.merge_batch(batch_id, status.broken_off(batch, now, cancelled=cancelled))
 
 
 def sweep(output: str, batch_id: str) -> None:

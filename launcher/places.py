@@ -33,16 +33,33 @@ def opened_statuses(settings: Settings, *, output: bool = True) -> Iterator[Stat
         ServiceError: where a store cannot be used.
     """
     with ExitStack() as undo:
-        if output and "://" in settings.output:
-            bootstrap.artifacts(settings.output).check()
-        elif output:
-            _make_folder("output", Path(settings.output), undo)
+        if output:
+            _check_output(settings, undo)
         if settings.database:
             _make_folder("status", settings.database.parent, undo)
         statuses = bootstrap.statuses(settings)
         with closing(statuses):
             yield statuses
             undo.pop_all()
+
+
+def check_output(settings: Settings) -> None:
+    """Whether files can be written where the output goes; a folder that is missing is made.
+
+    Raises:
+        RequestError: where a folder cannot be written.
+        ServiceError: where a bucket cannot.
+    """
+    with ExitStack() as undo:
+        _check_output(settings, undo)
+        undo.pop_all()
+
+
+def _check_output(settings: Settings, undo: ExitStack) -> None:
+    if "://" in settings.output:
+        bootstrap.artifacts(settings.output).check()
+    else:
+        _make_folder("output", Path(settings.output), undo)
 
 
 def _make_folder(setting: str, folder: Path, undo: ExitStack) -> None:

@@ -71,10 +71,22 @@ def named(request: BatchRequest) -> BatchRequest:
     return request.model_copy(update={"batch_id": new})
 
 
-def stored_request(batch: BatchDoc, jobs: Iterable[JobDoc]) -> BatchRequest:
-    """The request that a batch was made of, from its documents."""
+def stored_request(
+    batch: BatchDoc, jobs: Iterable[JobDoc], languages: Collection[str] | None = None
+) -> BatchRequest:
+    """The request that a batch was made of, from its documents.
+
+    Args:
+        batch: its document.
+        jobs: those of its jobs, in order.
+        languages: tags that the chosen writer can write; None for any.
+
+    Raises:
+        RequestError: where the writer cannot.
+    """
     titles = [job["title"] for job in jobs]
-    return build_request({**batch["request"], "batch_id": batch["batch_id"], "titles": titles})
+    document = {**batch["request"], "batch_id": batch["batch_id"], "titles": titles}
+    return build_request(document, languages)
 
 
 def _read(file: str) -> bytes:

@@ -57,19 +57,17 @@ def run(file: str, batch_id: str | None, flags: Flags, view: View) -> int:
         with opened_statuses(settings) as statuses:
             _check_content(request, statuses)
             with bootstrap.claims(settings, statuses).claim(str(request.batch_id)):
-                configure_logging(verbose=view.verbose)
-                return _Run(
-                    request, settings, statuses, view, _command(file, request, flags)
-                ).make()
+                words = ["run", file, "--batch_id", str(request.batch_id)]
+                return make(request, settings, statuses, view, command_line(words, flags))
     except RequestError as error:
         print_problems(subject, error.problems)
         return BAD_INPUT
 
 
-def _command(file: str, request: BatchRequest, flags: Flags) -> str:
+def command_line(words: list[str], flags: Flags) -> str:
     """What to type to go on with a batch, where it was begun."""
     program = "roteiro" if shutil.which("roteiro") else sys.argv[0]
-    words = [program, "run", file, "--batch_id", str(request.batch_id)]
+    words = [program, *words]
     for name, value in flags.items():
         if isinstance(value, bool):
             words += [f"--{name}"] * value
@@ -84,6 +82,22 @@ def _check_content(request: BatchRequest, statuses: StatusStore) -> None:
     if stored and stored["content_hash"] != request.content_hash():
         reason = f"{request.batch_id} is another request's already; choose another id, or none"
         raise RequestError([Problem("batch_id", reason)])
+
+
+def make(
+    request: BatchRequest, settings: Settings, statuses: StatusStore, view: View, again: str
+) -> int:
+    """Make a batch that this process holds, and show it; returns the exit code.
+
+    Args:
+        request: under its id.
+        settings: who makes it, and where to.
+        statuses: where it is, or will be.
+        view: how much is shown.
+        again: what to type to go on with it.
+    """
+    configure_logging(verbose=view.verbose)
+    return _Run(request, settings, statuses, view, again).make()
 
 
 class _Run:

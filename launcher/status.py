@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from domain.status import TERMINAL
+from domain.status import TERMINAL, last_progress
 from launcher import bootstrap
-from launcher.consoles import error_console, moment, output_console, plain_table, print_json_with
+from launcher.consoles import (
+    ago,
+    error_console,
+    moment,
+    output_console,
+    plain_table,
+    print_json_with,
+)
 from launcher.exits import DONE, INTERRUPTED, BadInput
 from launcher.progress import progress_on, summary
 from launcher.settings import load_settings
@@ -17,7 +25,7 @@ from launcher.tables import print_failures
 from services.ports import BatchQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console
 
@@ -37,18 +45,18 @@ def show(batch_id: str, flags: Flags, *, watch: bool, every_job: bool, json: boo
         latest = batch
         if watch:
             try:
-                latest = _watch(batch, statuses, settings, silent=json)
+                latest = watched(batch, statuses, settings, silent=json)
             except KeyboardInterrupt:
                 error_console().print("No longer watching; the batch is left alone.")
                 return INTERRUPTED
         if json:
             print_json_with(latest, "jobs", statuses.jobs(latest["batch_id"]))
         else:
-            _print(output_console(), latest, statuses, every_job=every_job)
+            print_status(output_console(), latest, statuses, every_job=every_job)
             if bootstrap.claims(settings, statuses).is_left(latest):
                 output_console().print(
-                    "No process is making it any more. `roteiro run` with the same request and "
-                    f"--batch_id {latest['batch_id']} goes on with it.",
+                    "No process is making it any more. "
+                    f"`roteiro retry {latest['batch_id']}` goes on with it.",
                     soft_wrap=True,
                 )
     return DONE
@@ -77,7 +85,15 @@ def stored_batch(batch_id: str, settings: Settings) -> Iterator[tuple[BatchDoc, 
         yield batch, statuses
 
 
-def _watch(batch: BatchDoc, statuses: StatusStore, settings: Settings, *, silent: bool) -> BatchDoc:
+def watched(
+    batch: BatchDoc,
+    statuses: StatusStore,
+    settings: Settings,
+    *,
+    silent: bool,
+    at_each_look: Callable[[BatchDoc], None] = lambda _: None,
+) -> BatchDoc:
+    """Show a batch's progress until it has ended or is left; returns it as it is then."""
     claims = bootstrap.claims(settings, statuses)
     progress = progress_on(error_console(), silent=silent)
     batch_id = batch["batch_id"]
@@ -86,12 +102,16 @@ def _watch(batch: BatchDoc, statuses: StatusStore, settings: Settings, *, silent
         while True:
             latest = statuses.batch(batch_id) or batch
             progress.show(latest)
+            at_each_look(latest)
             if latest["status"] in TERMINAL or claims.is_left(latest):
                 return latest
             time.sleep(max(WATCH_EVERY, bootstrap.look_every(settings)))
 
 
-def _print(console: Console, batch: BatchDoc, statuses: StatusStore, *, every_job: bool) -> None:
+def print_status(
+    console: Console, batch: BatchDoc, statuses: StatusStore, *, every_job: bool = False
+) -> None:
+    """A batch's numbers, times, jobs and failures."""
     batch_id, total = batch["batch_id"], batch["total_jobs"]
     console.print(f"Batch {batch_id} of {batch['owner']}: {batch['status']}", soft_wrap=True)
     console.print(summary(batch), soft_wrap=True)
@@ -101,7 +121,11 @@ def _print(console: Console, batch: BatchDoc, statuses: StatusStore, *, every_jo
         "ended": batch.get("completed_at"),
     }
     told = ", ".join(f"{name} {moment(time)}" for name, time in times.items() if time)
-    console.print(f"{told} UTC", soft_wrap=True)
+    progress = ""
+    if batch["status"] not in TERMINAL:
+        since = datetime.now(UTC) - last_progress(batch)
+        progress = f"; last progress {ago(since.total_seconds())}"
+    console.print(f"{told} UTC{progress}", soft_wrap=True)
     table = plain_table("Job", "Status", "Done>", "Failed>", "Title")
     for job in islice(statuses.jobs(batch_id), total if every_job else MOST_JOBS):
         table.add_row(*_job_row(job))

@@ -35,14 +35,14 @@ def submit(file: str, batch_id: str | None, flags: Flags, *, json: bool) -> int:
     try:
         request = named(load_request(file, bootstrap.offered_languages(settings), batch_id))
         subject = f"Batch {request.batch_id}"
-        data = _encoded(request)
+        data = encoded(request)
         with (
             closing(bootstrap.topic(settings.topic)) as topic,
             opened_statuses(settings, output=False) as statuses,
         ):
             before = statuses.batch(str(request.batch_id))
             if asked := _queued(request, statuses):
-                _publish(topic, data, request)
+                publish(topic, data, request)
     except RequestError as error:
         print_problems(subject, error.problems)
         return BAD_INPUT
@@ -65,7 +65,12 @@ def submit(file: str, batch_id: str | None, flags: Flags, *, json: bool) -> int:
     return DONE
 
 
-def _encoded(request: BatchRequest) -> bytes:
+def encoded(request: BatchRequest) -> bytes:
+    """A request as it is published.
+
+    Raises:
+        RequestError: where it is too large for a message.
+    """
     data = request.encoded()
     if len(data) > MAX_BYTES:
         reason = (
@@ -88,21 +93,46 @@ def _queued(request: BatchRequest, statuses: StatusStore) -> bool:
         and stored["status"] in TERMINAL
         and stored["completed_items"] < stored["total_items"]
     )
-    answer = statuses.accept(batch_id, request, run_id="", resume=incomplete)
+    return queue(request, statuses, resume=incomplete)
+
+
+def queue(request: BatchRequest, statuses: StatusStore, *, resume: bool) -> bool:
+    """Write a batch down as queued; whether it is to be made.
+
+    Args:
+        request: under its id.
+        statuses: where it is, or will be.
+        resume: whether one that is being made, or has ended, is to wait again.
+
+    Raises:
+        RequestError: where the id is another request's.
+    """
+    batch_id = str(request.batch_id)
+    answer = statuses.accept(batch_id, request, run_id="", resume=resume)
     if answer.verdict == "conflict":
         reason = f"{batch_id} is another request's already; choose another id, or none"
         raise RequestError([Problem("batch_id", reason)])
     return answer.verdict == "accepted"
 
 
-def _publish(topic: Topic, data: bytes, request: BatchRequest) -> None:
-    attributes = {
-        "batch_id": str(request.batch_id),
+def attributes_of(request: BatchRequest) -> dict[str, str]:
+    """What tells whose a message is, without decoding it."""
+    named = {"batch_id": request.batch_id} if request.batch_id else {}
+    return {
+        **named,
         "owner": request.owner.encode()[:MAX_ATTRIBUTE_BYTES].decode(errors="ignore"),
         "version": str(request.version),
     }
+
+
+def publish(topic: Topic, data: bytes, request: BatchRequest) -> None:
+    """Publish the request of a batch that is queued.
+
+    Raises:
+        ServiceError: saying that it stays queued.
+    """
     try:
-        topic.publish(data, attributes)
+        topic.publish(data, attributes_of(request))
     except ServiceError as error:
         way_on = "it stays queued: submit it again, or let the next `roteiro start` find it"
         raise type(error)(

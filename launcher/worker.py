@@ -12,18 +12,18 @@ from domain.request import RequestError, parse_request
 from domain.status import TERMINAL
 from domain.work import Message
 from launcher.consoles import clock
-from launcher.making import Making, sweep
+from launcher.making import Making, end, sweep
 from launcher.requests import stored_request
+from launcher.unfinished import unfinished
 from services.errors import ServiceError
 from services.logs import logger
-from services.ports import BatchQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import Console
 
-    from domain.status import BatchDoc, Status
+    from domain.status import BatchDoc
     from launcher.claims import Claims
     from pipeline.graph import NarrateBatches
     from services.ports import Delivery, StatusStore, Subscription
@@ -33,8 +33,6 @@ FIRST_LOOK: Final = 0.25
 FIRST_RETRY: Final = 5.0
 LAST_RETRY: Final = 300.0
 """Seconds until a batch whose pipeline broke off is taken up again, the first time and at most."""
-UNFINISHED: Final[tuple[Status, ...]] = ("queued", "running")
-PAGE: Final = 200
 NOT_ACCEPTED: Final = "a message was not accepted and will come again"
 
 log = logger()
@@ -115,14 +113,8 @@ class Worker:
 
     def unfinished(self) -> Iterator[str]:
         """Batches that wait in the store, or whose process is gone, oldest first."""
-        found: list[BatchDoc] = []
-        for status in UNFINISHED:
-            query = BatchQuery(status=status, limit=PAGE)
-            while page := list(self.statuses.batches(query)):
-                found += page
-                query = BatchQuery(status=status, limit=PAGE, before=page[-1]["batch_id"])
         mine = {task.making.batch_id for task in self._tasks} | self._due.keys()
-        for batch in sorted(found, key=lambda batch: batch["created_at"]):
+        for batch in reversed(unfinished(self.statuses)):
             if batch["batch_id"] not in mine and self._is_free(batch):
                 yield batch["batch_id"]
 
@@ -146,6 +138,10 @@ class Worker:
             held.enter_context(self.claims.claim(batch_id))
         except RequestError:
             return  # another process was faster
+        if batch.get("cancel_requested_at"):  # whoever made it died before it could stop
+            with held:
+                end(batch, self.statuses, cancelled=True)
+            return
         request = stored_request(batch, self.statuses.jobs(batch_id))
         message = Message(
             request.encoded(), batch_id, uuid.uuid4().hex[:12], resume=batch["status"] == "running"
@@ -215,8 +211,9 @@ class Worker:
                     self._waits.pop(making.batch_id, None)
                 else:
                     self._announce(task, batch)
-                    making.leave()
-                    if self._watch.stopping:
+                    if not making.leave():
+                        self._say(f"Batch {making.batch_id} cancelled.")
+                    elif self._watch.stopping:
                         self._left.append(making.batch_id)
                     else:
                         self._later(making.batch_id, making.told() or "it ended early")
@@ -250,9 +247,11 @@ class Worker:
     def leave(self) -> list[str]:
         """Put back in the queue what is still being worked on; returns all that is left there."""
         for task in self._tasks:
+            waits = True
             with suppress(ServiceError):  # else it is left as running, which is found as well
-                task.making.leave()
-            self._left.append(task.making.batch_id)
+                waits = task.making.leave()
+            if waits:
+                self._left.append(task.making.batch_id)
         return [*self._left, *self._due]
 
     def _say(self, text: str) -> None:

@@ -324,7 +324,8 @@ class StatusStore(Protocol):
     """Batches and their jobs as JSON documents. Safe for many threads and processes.
 
     A batch goes queued → running → completed | partial | failed | cancelled,
-    and from any end back to running when a later run takes it up. Every merge
+    from queued to cancelled where nobody took it up, and from any end back to
+    running when a later run takes it up. Every merge
     is idempotent; merges of different fields commute.
     """
 
@@ -340,6 +341,19 @@ class StatusStore(Protocol):
 
         Raises:
             ServiceError: where the store is away; nothing is then accepted.
+        """
+        ...
+
+    def cancel(self, batch_id: str) -> None:
+        """Ask a batch to stop; no other change of its status comes in between.
+
+        From `queued` to `cancelled`, so that no run but one that resumes takes
+        it up. A running one is asked to stop, see `cancel_requested`, and its
+        run writes its end. One that has ended, or that is not there, is left
+        alone; asking again changes nothing.
+
+        Raises:
+            ServiceError: where the store is away.
         """
         ...
 

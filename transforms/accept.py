@@ -1,6 +1,6 @@
 """Acceptance: a batch exists in the status store before its first paid call."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -9,7 +9,6 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 
 from domain import keys, status
 from domain.request import Problem
-from domain.status import JobDoc
 from domain.work import Batch, Rejected, Submission
 from services.logs import logger
 from services.ports import ArtifactStore, StatusStore
@@ -36,24 +35,13 @@ def accept(
         stored = artifacts.existing(keys.batch_folder(batch_id))
         done, again = {}, {}
         for job in statuses.jobs(batch_id):
-            if names := _done(job, stored):
+            if names := status.whole_items(job, stored):
                 done[job["job_id"]] = names
             if patch := status.taken_up_again(job, names):
                 again[job["job_id"]] = patch
         statuses.merge_jobs(batch_id, again)
         statuses.flush()
         yield Batch(batch_id, message.run_id, request, done)
-
-
-def _done(job: JobDoc, stored: Mapping[str, int]) -> frozenset[str]:
-    """Items that an earlier run finished, and whose files are still there and whole."""
-    items = job["items"]
-    return frozenset(
-        name
-        for name in status.finished_items(job)
-        if stored.get(items[name]["audio_uri"]) == items[name]["audio_bytes"]
-        and items[name]["script_uri"] in stored
-    )
 
 
 class AcceptBatch(beam.DoFn):

@@ -1,9 +1,7 @@
 """Dead letters: messages that will not be worked on, kept with every reason."""
 
-import base64
-import json
 from collections.abc import Callable
-from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import apache_beam as beam
@@ -11,6 +9,7 @@ from apache_beam.io import PubsubMessage
 from apache_beam.io.gcp.pubsub import WriteToPubSub
 from apache_beam.pvalue import PCollection
 
+from domain.letters import DeadLetter, letter_path
 from domain.work import Rejected
 from services.logs import logger
 from services.ports import ArtifactStore
@@ -21,25 +20,17 @@ MAX_ATTRIBUTE_BYTES: Final = 1024
 """Of one attribute's value; the same source."""
 ROOM_FOR_ATTRIBUTES: Final = 16 * 1024
 
-DeadLetter: TypeAlias = tuple[Rejected, str]
+Kept: TypeAlias = tuple[Rejected, str]
 """What was rejected, and the uri of its dead letter."""
 
 log = logger()
 
 
-def dead_letter(rejected: Rejected) -> bytes:
-    """The stored form: the original bytes in base64, readable text where it is any, all errors."""
-    data = rejected.message.data
-    document = {
-        "run_id": rejected.message.run_id,
-        "errors": [asdict(problem) for problem in rejected.problems],
-        "text": data.decode("utf-8", errors="replace"),
-        "data_base64": base64.b64encode(data).decode("ascii"),
-    }
-    return json.dumps(document, ensure_ascii=False, indent=2).encode()
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
-def dead_letter_message(kept: DeadLetter) -> PubsubMessage:
+def dead_letter_message(kept: Kept) -> PubsubMessage:
     """The published form: the original bytes, and what tells why as attributes.
 
     Attributes: `dead_letter`, the uri where every error is; `errors`, how many
@@ -67,20 +58,26 @@ class KeepRejected(beam.PTransform[Any, Any]):
     """Stores dead letters below `dead-letters/`, named after their delivery, and publishes them.
 
     Input:   Rejected
-    Output:  DeadLetter  once it is stored.
+    Output:  Kept  once it is stored.
 
     Args:
         artifacts: makes the ArtifactStore.
         topic: where they are published too; empty for nowhere.
+        clock: tells the time, aware.
     """
 
-    def __init__(self, artifacts: Callable[[], ArtifactStore], topic: str = "") -> None:
+    def __init__(
+        self,
+        artifacts: Callable[[], ArtifactStore],
+        topic: str = "",
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
         super().__init__()
-        self._artifacts = artifacts
+        self._dofn = KeepDeadLetter(artifacts, clock)
         self._topic = topic
 
     def expand(self, rejected: PCollection[Rejected]) -> Any:
-        kept = rejected | "Store" >> beam.ParDo(KeepDeadLetter(self._artifacts))
+        kept = rejected | "Store" >> beam.ParDo(self._dofn)
         if self._topic:
             _ = (
                 kept
@@ -93,14 +90,17 @@ class KeepRejected(beam.PTransform[Any, Any]):
 class KeepDeadLetter(beam.DoFn):
     """Stores one; the same delivery again is the same file."""
 
-    def __init__(self, artifacts: Callable[[], ArtifactStore]) -> None:
+    def __init__(
+        self, artifacts: Callable[[], ArtifactStore], clock: Callable[[], datetime] = _now
+    ) -> None:
         self._connect = artifacts
+        self._clock = clock
 
     def setup(self) -> None:
         self._artifacts = self._connect()
 
-    def process(self, rejected: Rejected) -> list[DeadLetter]:
-        name = rejected.message.run_id
-        uri = self._artifacts.write(f"dead-letters/{name}.json", dead_letter(rejected))
+    def process(self, rejected: Rejected) -> list[Kept]:
+        letter = DeadLetter.of(rejected, self._clock())
+        uri = self._artifacts.write(letter_path(letter.run_id), letter.encoded())
         log.warning("message rejected", uri=uri, problems=[str(p) for p in rejected.problems])
         return [(rejected, uri)]

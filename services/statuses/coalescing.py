@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from domain.status import absorb
+from domain.status import absorb, timestamp
 from services.errors import ServiceError
 from services.statuses.outages import Outage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from domain.request import BatchRequest
     from domain.status import BatchDoc, JobDoc, Patch
@@ -27,13 +28,18 @@ MOST_KEPT: Final = 100_000
 """Merges, some 120 MB where each is a narration. A hundred calls at once of three seconds each come
 to thirty narrations a second, of three merges each: that is enough for a quarter of an hour."""
 
+PROGRESSED_EVERY: Final = timedelta(seconds=30)
+"""Between two writes of the time of last progress: a fraction of what a batch's document takes."""
+
 
 class CoalescingStatusStore:
     """A StatusStore whose merges of jobs wait up to a second for their like.
 
     They are stored by a thread of their own, so that no step waits for it,
     and by `flush`. Where the store is away they are kept for the next try, in
-    memory, `most_kept` at most. Everything else goes straight through.
+    memory, `most_kept` at most. Everything else goes straight through. A batch
+    whose jobs are merged makes progress: when, is written into its document
+    every half a minute at most.
 
     Args:
         store: where it all goes.
@@ -41,6 +47,7 @@ class CoalescingStatusStore:
         outage: tells of it where the store is away; shared with other wrappers
             of the same store.
         most_kept: merges while the store is away; further ones fail.
+        clock: tells the time, aware.
     """
 
     def __init__(
@@ -49,11 +56,14 @@ class CoalescingStatusStore:
         interval: float = INTERVAL,
         outage: Outage | None = None,
         most_kept: int = MOST_KEPT,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
         self._outage = outage or Outage()
         self._most_kept = most_kept
         self._kept = 0
+        self._clock = clock
+        self._progressed: dict[str, datetime] = {}
         self._pending: dict[str, dict[str, Patch]] = {}
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -92,13 +102,22 @@ class CoalescingStatusStore:
             for batch_id in list(taken):
                 try:
                     self._store.merge_jobs(batch_id, taken[batch_id])
+                    if taken.pop(batch_id):
+                        self._tell_progress(batch_id)
                 except BaseException as error:
                     self._put_back(taken, kept)
                     if isinstance(error, ServiceError):
                         self._outage.begins(error)
                     raise
-                del taken[batch_id]
                 self._outage.ends()
+
+    def _tell_progress(self, batch_id: str) -> None:
+        now = self._clock()
+        last = self._progressed.get(batch_id)
+        if last is None or not timedelta() <= now - last < PROGRESSED_EVERY:
+            with suppress(ServiceError):  # the jobs are stored; the next write tells of it
+                self._store.merge_batch(batch_id, {"progressed_at": timestamp(now)})
+                self._progressed[batch_id] = now
 
     def flush_if_possible(self) -> None:
         """Flush, or leave it to the next write where the store is away."""
@@ -133,6 +152,10 @@ class CoalescingStatusStore:
     ) -> Acceptance:
         """See StatusStore."""
         return self._store.accept(batch_id, request, run_id=run_id, resume=resume)
+
+    def cancel(self, batch_id: str) -> None:
+        """See StatusStore."""
+        self._store.cancel(batch_id)
 
     def merge_batch(self, batch_id: str, patch: Patch) -> None:
         """See StatusStore."""

@@ -173,13 +173,28 @@ class FirestoreStatusStore:
         if not status.is_taken(stored, run_id, resume=resume):
             return Acceptance("duplicate", content_hash)
         if patch := status.taken_up(stored, run_id, now):
-            taken = status.merge(stored, patch)
-            unchanged = self._client.write_option(last_update_time=snapshot.update_time)
-            with _conditional():
-                reference.update(_difference(stored, taken), option=unchanged, **self._call)
+            self._update(snapshot, patch)
         if not stored[JOBS_STORED]:
             self._store_jobs(batch_id, request)
         return Acceptance("accepted", content_hash)
+
+    def cancel(self, batch_id: str) -> None:
+        """See StatusStore; written on condition that the batch is as it was read."""
+        with self._errors():
+            self._contended(partial(self._cancel, batch_id))
+
+    def _cancel(self, batch_id: str) -> None:
+        snapshot: Any = self._batches.document(batch_id).get(**self._call)
+        if snapshot.exists and (patch := status.cancelling(snapshot.to_dict(), self._clock())):
+            self._update(snapshot, patch)
+
+    def _update(self, snapshot: Any, patch: Patch) -> None:
+        """Merge a patch into a document, where it is still as it was read."""
+        stored = snapshot.to_dict()
+        changes = _difference(stored, status.merge(stored, patch))
+        unchanged = self._client.write_option(last_update_time=snapshot.update_time)
+        with _conditional():
+            snapshot.reference.update(changes, option=unchanged, **self._call)
 
     def _store_jobs(self, batch_id: str, request: BatchRequest) -> None:
         """Create the jobs that are not there; those that are may have been worked on."""

@@ -87,6 +87,10 @@ class PatientStatusStore:
             lambda: self._store.accept(batch_id, request, run_id=run_id, resume=resume)
         )
 
+    def cancel(self, batch_id: str) -> None:
+        """See StatusStore."""
+        self._insist(lambda: self._store.cancel(batch_id))
+
     def merge_batch(self, batch_id: str, patch: Patch) -> None:
         """See StatusStore."""
         self._insist(lambda: self._store.merge_batch(batch_id, patch))

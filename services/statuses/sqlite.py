@@ -137,6 +137,13 @@ class SqliteStatusStore:
                 self._patch_batch(db, batch_id, patch)
             return Acceptance("accepted", content_hash)
 
+    def cancel(self, batch_id: str) -> None:
+        """See StatusStore."""
+        with self._transaction() as db:
+            stored = _first(db, "SELECT doc FROM batches WHERE batch_id = ?", batch_id)
+            if stored and (patch := status.cancelling(stored, self._clock())):
+                self._patch_batch(db, batch_id, patch)
+
     def _insert(self, db: sqlite3.Connection, batch: BatchDoc, request: BatchRequest) -> None:
         batch_id = batch["batch_id"]
         db.execute("INSERT INTO batches (batch_id, doc) VALUES (?, ?)", (batch_id, _dump(batch)))

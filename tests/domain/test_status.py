@@ -336,7 +336,61 @@ def test_a_batch_that_ended_goes_on_in_another_run() -> None:
     ended = merge(batch, status.ended("cancelled", "out/manifest.json", LATER))
     asked = merge(ended, {"cancel_requested_at": status.timestamp(NOW)})
     taken = merge(asked, status.taken_up(asked, "run-2", LATER))
-    assert taken == {**batch, "run_id": "run-2"}
+    assert taken == {**batch, "run_id": "run-2", "progressed_at": status.timestamp(LATER)}
+
+
+def test_a_wish_to_stop() -> None:
+    """A batch that waits is cancelled, a running one is asked once, an ended one left alone."""
+    waiting: Any = status.new_batch("cafe", "", batch_request(), NOW)
+    moment = status.timestamp(LATER)
+    asked = {"cancel_requested_at": moment}
+    ended = {**asked, "status": "cancelled", "completed_at": moment}
+    assert status.cancelling(waiting, LATER) == ended
+    running: Any = status.new_batch("cafe", "run-1", batch_request(), NOW)
+    assert status.cancelling(running, LATER) == asked
+    assert status.cancelling({**running, **asked}, LATER) == {}
+    assert status.cancelling({**waiting, **asked}, LATER) == ended
+    for final in status.TERMINAL:
+        assert status.cancelling({**running, "status": final}, LATER) == {}
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "batch_end", "job_ends"),
+    [(True, "cancelled", ["cancelled", "cancelled"]), (False, "partial", ["partial", "failed"])],
+)
+def test_a_run_that_broke_off(cancelled: bool, batch_end: str, job_ends: list[str]) -> None:
+    """What is missing is cancelled or failed; jobs that have ended stay as they are."""
+    request = batch_request("Café", "Chá", "Mate", languages=("pt-BR", "en-US"))
+    jobs = list(status.new_jobs("cafe", request))
+    jobs[0]["items"]["v1.pt-BR"] = {"status": "completed"}
+    jobs[2]["completed_at"] = "x"
+    ends = dict(status.broken_off_jobs(jobs, LATER, cancelled=cancelled))
+    moment = status.timestamp(LATER)
+    names = ("0001-cafe", "0002-cha")
+    assert ends == {
+        name: {"status": end, "completed_at": moment}
+        for name, end in zip(names, job_ends, strict=True)
+    }
+    batch: Any = status.new_batch("cafe", "run-1", request, NOW)
+    batch |= {"completed_items": 3, "failed_items": 0}
+    end = status.broken_off(batch, LATER, cancelled=cancelled)
+    assert end == {"status": batch_end, "completed_at": moment}
+    batch["status"] = "completed"
+    assert status.broken_off(batch, LATER, cancelled=cancelled) == {}
+
+
+def test_progress_that_stalls() -> None:
+    """It is the latest of what is known; a batch that has ended does not stall."""
+    patience = timedelta(minutes=15)
+    batch: Any = status.new_batch("cafe", "", batch_request(), NOW)
+    assert status.last_progress(batch) == NOW
+    assert status.is_stalled(batch, NOW + patience, patience)
+    assert not status.is_stalled(batch, NOW + patience - timedelta(seconds=1), patience)
+    heard = {**batch, "status": "running", "progressed_at": status.timestamp(NOW + patience)}
+    assert status.last_progress(heard) == NOW + patience
+    assert not status.is_stalled(heard, NOW + patience, patience)
+    assert status.is_stalled(heard, NOW + 2 * patience, patience)
+    assert not status.is_stalled({**heard, "status": "partial"}, NOW + 2 * patience, patience)
 
 
 def test_a_queued_batch_starts_when_it_is_taken_up() -> None:

@@ -91,3 +91,12 @@ def test_a_lease_outlives_a_store_that_is_away(tmp_path: Path) -> None:
         claims = LeaseClaims(store, lambda: NOW)
         with claims.claim("cafe"):
             store.close()
+
+
+@pytest.mark.parametrize("status", ["queued", "cancelled"])
+def test_a_batch_that_does_not_run_keeps_no_lease(statuses: SqliteStatusStore, status: str) -> None:
+    """Let go of, it is as it was: a runner without claims may make it next."""
+    statuses.merge_batch("cafe", {"status": status})
+    with leases(statuses).claim("cafe"):
+        pass
+    assert "held_until" not in cafe(statuses)

@@ -238,6 +238,64 @@ def test_what_a_killed_process_left_is_taken_up(station: Station, small: dict[st
     assert station.completed("cafe") == 40
 
 
+def test_a_queued_batch_that_was_cancelled_is_not_made(
+    station: Station, small: dict[str, Any], spawn: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """Neither by its message, which comes later, nor because it is in the store."""
+    (station.folder / "small.json").write_bytes(request(small))
+    spawn("submit", "small.json", "--topic", station.topic, cwd=station.folder)
+    assert spawn("cancel", "small", cwd=station.folder).returncode == 0
+    station.pubsub.publish(station.topic, request(small, batch_id="cafe-two"))
+    process = station.start()
+    wait_until(lambda: station.ended("cafe-two"), process)
+    stopped(process)
+    batch = station.batch("small")
+    assert batch
+    assert batch["status"] == "cancelled"
+    assert not (station.folder / "output" / "batches" / "small").exists()
+    assert station.pubsub.take(station.subscription, patience=2) == []
+
+
+def test_a_batch_of_a_worker_is_cancelled(
+    station: Station, small: dict[str, Any], spawn: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """The worker goes on with others; `retry` has it finish the rest."""
+    station.pubsub.publish(station.topic, long(small, "cafe"))
+    process = station.start(**SLOWLY)
+    wait_until(lambda: station.completed("cafe") > 0, process)
+    result = spawn("cancel", "cafe", cwd=station.folder)
+    assert result.returncode == 0, result.stderr
+    batch = station.batch("cafe")
+    assert batch
+    assert batch["status"] == "cancelled"
+    assert 0 < batch["completed_items"] < 40
+    # The batch has ended a moment before its worker lets go of it.
+    retry = ("retry", "cafe", "--topic", station.topic)
+    wait_until(lambda: spawn(*retry, cwd=station.folder).returncode == 0, process)
+    wait_until(lambda: station.completed("cafe") == 40, process)
+    stopped(process)
+
+
+def test_what_was_to_stop_when_its_process_died_is_not_taken_up(
+    station: Station, small: dict[str, Any]
+) -> None:
+    """The next start writes its end."""
+    station.pubsub.publish(station.topic, long(small, "cafe"))
+    process = station.start(**SLOWLY)
+    wait_until(lambda: station.completed("cafe") > 0, process)
+    process.kill()
+    process.communicate()
+    with closing(SqliteStatusStore(station.folder / "output" / "status.db")) as statuses:
+        statuses.cancel("cafe")
+    made = station.completed("cafe")
+    process = station.start()
+    wait_until(lambda: station.ended("cafe"), process)
+    stopped(process)
+    batch = station.batch("cafe")
+    assert batch
+    assert (batch["status"], batch["completed_items"]) == ("cancelled", made)
+
+
 def test_a_request_that_comes_again_makes_no_second_batch(
     station: Station, small: dict[str, Any]
 ) -> None:

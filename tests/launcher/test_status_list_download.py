@@ -18,7 +18,7 @@ import pytest
 
 from domain import keys
 from domain.request import BatchRequest, parse_request
-from domain.status import STATUSES
+from domain.status import STATUSES, timestamp
 from launcher.claims import FileClaims
 from launcher.download import NAME_BYTES, readable
 from services.statuses.sqlite import SqliteStatusStore
@@ -118,7 +118,7 @@ def test_status_shows_a_batch_job_by_job(
     lines = result.stdout.splitlines()
     assert lines[0] == "Batch older of ana@example.com: partial"
     assert lines[1] == "Narrations 2 of 4 (100 %), scripts 2, adaptations 2, 2 failed"
-    assert lines[2].endswith(", ended 2026-03-01 10:00:00 UTC")
+    assert lines[2].endswith(", ended 2026-03-01 10:00:00 UTC"), "no progress of what has ended"
     assert [line.split()[:4] for line in lines[4:6]] == [
         ["0001-a", "partial", "1/2", "1"],
         ["0002-b", "partial", "1/2", "1"],
@@ -189,7 +189,7 @@ def test_a_batch_whose_process_is_gone_is_told(
         assert result.exit_code == 0
         assert "Batch cafe of ana@example.com: running" in result.stdout
         assert "No process is making it any more." in result.stdout
-        assert "--batch_id cafe goes on with it." in result.stdout
+        assert "`roteiro retry cafe` goes on with it." in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -225,6 +225,42 @@ def test_list_filters_and_pages(
     listed: list[BatchDoc] = json.loads(call("list", *words, "--json").stdout)
     assert [batch["batch_id"] for batch in listed] == found
     assert all(batch == statuses.batch(batch["batch_id"]) for batch in listed)
+
+
+def test_list_of_what_is_stalled(call: Callable[..., Any], statuses: SqliteStatusStore) -> None:
+    """Unfinished batches without progress for so many minutes, those that are left at once."""
+    now = datetime.now(UTC)
+    for batch_id in ("a-queued", "b-recent", "c-left", "d-ended"):
+        fill(statuses, ask(batch_id), languages=())
+    for batch_id, state, minutes in (
+        ("a-queued", "queued", 20),
+        ("b-recent", "queued", 10),
+        ("c-left", "running", 0),
+        ("d-ended", "completed", 20),
+    ):
+        progressed = timestamp(now - timedelta(minutes=minutes))
+        statuses.merge_batch(batch_id, {"status": state, "progressed_at": progressed})
+
+    def found(*words: str) -> list[str]:
+        lines = call("list", "--stalled", *words).stdout.splitlines()[1:]
+        listed = [
+            batch["batch_id"]
+            for batch in json.loads(call("list", "--stalled", *words, "--json").stdout)
+        ]
+        assert [line.split()[0] for line in lines] == listed
+        return listed
+
+    assert found() == ["c-left", "a-queued"]
+    assert found("5") == ["c-left", "b-recent", "a-queued"]
+    assert found("5", "--limit", "1") == ["c-left"]
+    assert found("30") == ["c-left"]
+    assert found("--state", "queued") == ["a-queued"]
+    assert found("--before", "b-recent") == ["a-queued"]
+    assert found("--owner", "rui@example.com") == []
+    assert "20 min ago" in call("list", "--stalled").stdout
+    assert "; last progress 10 min ago" in call("status", "b-recent").stdout
+    wrong = call("list", "5")
+    assert (wrong.exit_code, wrong.stderr) == (2, "5: minutes are for --stalled\n")
 
 
 @pytest.mark.parametrize("state", STATUSES)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from domain.status import new_jobs
+from domain.status import new_jobs, timestamp
 from services.errors import Unavailable
 from services.statuses.coalescing import MOST_WAITING, CoalescingStatusStore
 from tests.builders import batch_request
@@ -17,6 +18,8 @@ from tests.fakes import UnsteadyStatusStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from domain.status import Patch
 
 NEVER = 3_600.0
 PATIENCE = 30.0
@@ -110,6 +113,30 @@ def test_what_comes_during_a_failed_write_goes_behind_it(
     store.away.clear()
     coalescing.flush()
     assert store.writes == [("cafe", {"0001-um": {"status": "completed", "a": 1}})]
+
+
+def test_the_time_of_progress_is_told_now_and_then(store: UnsteadyStatusStore) -> None:
+    """With the first merge and half a minute later; not for merges of nothing."""
+    start = now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    coalescing = CoalescingStatusStore(store, NEVER, clock=lambda: now)
+
+    def told(patches: dict[str, Patch], seconds: int) -> str | None:
+        nonlocal now
+        now = start + timedelta(seconds=seconds)
+        coalescing.merge_jobs("cafe", patches)
+        coalescing.flush()
+        batch = store.batch("cafe")
+        assert batch is not None
+        return batch.get("progressed_at")
+
+    merge: dict[str, Patch] = {"0001-um": {"status": "running"}}
+    assert told({}, 0) is None
+    assert told(merge, 1) == timestamp(start + timedelta(seconds=1))
+    assert told(merge, 30) == timestamp(start + timedelta(seconds=1))
+    assert told(merge, 31) == timestamp(start + timedelta(seconds=31))
+    assert told({}, 100) == timestamp(start + timedelta(seconds=31))
+    assert told(merge, 0) == timestamp(start), "a clock that was set back is believed"
+    coalescing.close()
 
 
 def test_many_jobs_do_not_wait(tmp_path: Path) -> None:

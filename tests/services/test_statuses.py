@@ -224,10 +224,10 @@ def test_another_run_that_resumes_is_accepted(store: StatusStore, state: str) ->
     store.merge_batch("cafe", {"status": state, **ended})
     assert accept(store, run_id="run-2", resume=True) == "accepted"
     assert not store.cancel_requested("cafe")
-    assert documents(store) == (
-        {**batch, "run_id": "run-2"},
-        jobs,
-    )
+    taken, kept = documents(store)
+    assert taken["progressed_at"] > batch["created_at"]
+    assert {**taken, "progressed_at": ""} == {**batch, "run_id": "run-2", "progressed_at": ""}
+    assert kept == jobs
     assert accept(store, run_id="run-1") == "duplicate"
 
 
@@ -257,6 +257,47 @@ def test_a_batch_can_be_queued_again(store: StatusStore) -> None:
     assert (batch["status"], batch["run_id"]) == ("queued", "")
     assert batch.get("completed_at") is None
     assert accept(store, run_id="run-2") == "accepted"
+
+
+def test_a_queued_batch_is_cancelled_at_once(store: StatusStore) -> None:
+    """Its message is a mere duplicate from then on; a run that resumes takes it up."""
+    accept(store, run_id="")
+    store.cancel("cafe")
+    batch = store.batch("cafe")
+    assert batch is not None
+    assert (batch["status"], batch["run_id"]) == ("cancelled", "")
+    assert batch["completed_at"] == batch["cancel_requested_at"]
+    store.cancel("cafe")
+    assert accept(store, run_id="run-1") == "duplicate"
+    assert store.batch("cafe") == batch
+    assert accept(store, run_id="run-2", resume=True) == "accepted"
+    assert not store.cancel_requested("cafe")
+
+
+def test_a_running_batch_is_asked_to_stop(store: StatusStore) -> None:
+    """It goes on until its run writes its end; asking again keeps when it was asked first."""
+    accept(store)
+    before = store.batch("cafe")
+    assert before is not None
+    store.cancel("cafe")
+    asked = store.batch("cafe")
+    assert asked is not None
+    assert asked == {**before, "cancel_requested_at": asked["cancel_requested_at"]}
+    assert store.cancel_requested("cafe")
+    store.cancel("cafe")
+    assert store.batch("cafe") == asked
+
+
+@pytest.mark.parametrize("state", sorted(TERMINAL))
+def test_a_batch_that_ended_is_not_cancelled(store: StatusStore, state: str) -> None:
+    """It stays as it ended, and what is not there stays away."""
+    accept(store)
+    store.merge_batch("cafe", {"status": state})
+    before = documents(store)
+    store.cancel("cafe")
+    store.cancel("mate")
+    assert documents(store) == before
+    assert store.batch("mate") is None
 
 
 @pytest.mark.parametrize("resume", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import keys
+from domain.letters import DeadLetter
 from domain.status import new_jobs
 from domain.work import (
     CANCELLED,
@@ -55,11 +57,12 @@ from transforms.record import (
     RecordItems,
     job_key,
 )
-from transforms.reject import KeepRejected, dead_letter
+from transforms.reject import KeepRejected
 
 if TYPE_CHECKING:
     from domain.request import BatchRequest
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LANGUAGES = ("pt-BR", "en-US", "es-ES")
 
 
@@ -422,15 +425,20 @@ def test_dead_letters_keep_bytes_and_reasons(tmp_path: Path) -> None:
     rejected: Rejected = poison.value
     connect = OncePerProcess(partial(FolderArtifactStore, str(tmp_path)))
     pipeline = beam.Pipeline(options=local_bounded())
-    kept = pipeline | beam.Create([rejected, rejected]) | KeepRejected(connect)
+    kept = pipeline | beam.Create([rejected, rejected]) | KeepRejected(connect, clock=_noon)
     uris = kept | beam.Values() | beam.Distinct()
     assert_that(uris, equal_to([f"{tmp_path}/dead-letters/run-1.json"]))
     pipeline.run()
     stored = (tmp_path / "dead-letters/run-1.json").read_bytes()
-    assert stored == dead_letter(rejected)
+    assert stored == DeadLetter.of(rejected, NOON).encoded()
     letter = json.loads(stored)
     assert base64.b64decode(letter["data_base64"]) == b"\xfe{"
     assert "UTF-8" in letter["errors"][0]["message"]
+    assert letter["rejected_at"] == "2026-01-01T12:00:00.000+00:00"
+
+
+def _noon() -> datetime:
+    return NOON
 
 
 def test_elements_stay_small() -> None:
