@@ -67,14 +67,17 @@ class PatientStatusStore:
         )
         self._clock, self._sleep, self._random = clock, sleep, random
 
-    def _insist(self, call: Callable[[], T]) -> T:
+    def _insist(self, call: Callable[[], T], *, reaches: bool = True) -> T:
+        """What the call returns at last; whether it has then reached the store itself."""
+
         def tried() -> T:
             try:
                 result = call()
             except WORTH_ANOTHER_TRY as error:
                 self._outage.begins(error)
                 raise
-            self._outage.ends()
+            if reaches:
+                self._outage.ends()
             return result
 
         return retry(tried, self._policy, self._clock, self._sleep, self._random)
@@ -104,7 +107,7 @@ class PatientStatusStore:
 
     def flush(self) -> None:
         """See StatusStore."""
-        self._insist(self._store.flush)
+        self._insist(self._store.flush, reaches=False)  # there may be nothing to write
 
     def batch(self, batch_id: str) -> BatchDoc | None:
         """See StatusStore."""

@@ -139,6 +139,24 @@ def test_what_has_an_answer_or_no_time_does_not_wait(
     assert clock.slept == []
 
 
+def test_a_flush_of_nothing_is_no_sign_of_the_store(
+    store: UnsteadyStatusStore, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That it is back is told when it has answered."""
+    outage = Outage()
+    patient = PatientStatusStore(
+        CoalescingStatusStore(store, NEVER, outage), 0.0, outage, clock=clock, sleep=clock.sleep
+    )
+    store.away.add("cafe")
+    with pytest.raises(Unavailable):
+        patient.batch("cafe")
+    patient.flush()
+    assert len(caplog.messages) == 1
+    store.away.clear()
+    patient.batch("cafe")
+    assert caplog.messages[1:] == ['"the status store is back"']
+
+
 def test_what_will_never_do_is_not_tried_again(
     patient: PatientStatusStore, store: UnsteadyStatusStore, clock: Clock
 ) -> None:
@@ -163,6 +181,8 @@ def test_merges_do_not_wait_and_a_flush_does(
         coalescing, 600.0, outage, clock=clock, sleep=clock.sleep, random=lambda: 1.0
     )
     store.away.add("cafe")
+    coalescing.merge_jobs("cafe", {"0001-um": {"items": {"v0.en": {"stage": "adapt"}}}})
+    coalescing.flush_if_possible()
     for number in range(3):
         patient.merge_jobs("cafe", {"0001-um": {"items": {f"v{number}.en": {"stage": "adapt"}}}})
         coalescing.flush_if_possible()
