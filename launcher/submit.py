@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from domain.request import MAX_BYTES, Problem, RequestError
 from domain.status import TERMINAL
+from domain.work import SUBMISSION
 from launcher import bootstrap
 from launcher.consoles import error_console, output_console, print_json, print_problems
 from launcher.exits import BAD_INPUT, DONE, BadInput
@@ -96,10 +98,13 @@ def _queued(request: BatchRequest, statuses: StatusStore) -> bool:
 
 
 def _publish(topic: Topic, data: bytes, request: BatchRequest) -> None:
+    # A runner that drops repetitions knows them by `submission`: the batch's id would also drop
+    # what somebody submits once more on purpose.
     attributes = {
         "batch_id": str(request.batch_id),
         "owner": request.owner.encode()[:MAX_ATTRIBUTE_BYTES].decode(errors="ignore"),
         "version": str(request.version),
+        SUBMISSION: f"{request.batch_id}.{uuid.uuid4().hex[:12]}",
     }
     try:
         topic.publish(data, attributes)
