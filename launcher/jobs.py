@@ -74,8 +74,9 @@ def stop(name: str, flags: Flags, *, confirmed: bool) -> int:
         return BAD_INPUT
     jobs.cancel(job.job_id)
     output_console().print(
-        f"{job.name} ({job.job_id}) is cancelled. Batches that it had begun stay unfinished: "
-        "submit them again for what is missing.",
+        f"{job.name} ({job.job_id}) is cancelled. Batches that it had begun stay `running` in the "
+        "status store: `roteiro run` with the same request, output and status makes what is "
+        "missing.",
         soft_wrap=True,
     )
     return DONE

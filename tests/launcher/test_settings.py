@@ -139,10 +139,10 @@ def test_a_jobs_settings_are_a_table_of_the_file(monkeypatch: pytest.MonkeyPatch
     job = load_dataflow({"project": "ours"})
     assert (job.project, job.region, job.max_workers) == ("ours", "here", 3)
     Path("roteiro.toml").write_text("dataflow = 3\n")
-    with pytest.raises(BadInput, match=r"dataflow in roteiro.toml is not a setting"):
+    with pytest.raises(BadInput, match=r"dataflow in roteiro\.toml is not a setting"):
         load_settings({})
     Path("roteiro.toml").write_text("[dataflow]\nzone = 'x'\n")
-    with pytest.raises(BadInput, match="zone in roteiro.toml is not a setting; allowed: project"):
+    with pytest.raises(BadInput, match=r"zone in roteiro\.toml is not a setting; allowed: project"):
         load_dataflow({})
 
 
