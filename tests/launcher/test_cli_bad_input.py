@@ -238,7 +238,10 @@ def test_equal_titles_are_two_jobs(call: Callable[..., Any]) -> None:
         (["--output", ""], "--output must have at least 1 character"),
         (["--output", "ftp://host/x"], "--output must be a folder"),
         (["--status", "firestore2://x"], "--status must be a SQLite file"),
-        (["--writer", "quill"], "--writer must be 'offline' or 'gemini' (got 'quill')"),
+        (
+            ["--writer", "quill"],
+            "--writer must be 'offline', 'gemini' or 'generativeai' (got 'quill')",
+        ),
         (["--voice", "mine"], "--voice must be 'offline' or 'google' (got 'mine')"),
         (["--max_in_flight", "0"], "--max_in_flight must be greater than or equal to 1 (got 0)"),
         (["--max_in_flight", "many"], "--max_in_flight"),
