@@ -9,7 +9,7 @@ WRITERS := $(addprefix tests/services/test_,writers.py answers.py gemini.py gemi
 PSTEST := build/pstest
 COMPILE := $(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: demo test test-generativeai test-pstest test-kills check bench lock wheel clean
+.PHONY: demo test test-generativeai test-pstest test-kills check template bench lock wheel clean
 
 demo: $(READY)  ## The main job on real input: titles in, narrated MP3s out.
 	$(BIN)/roteiro run examples/cafe.yaml
@@ -27,11 +27,15 @@ test-pstest: $(READY) $(PSTEST)  ## The tests of Pub/Sub once more, against Goog
 test-kills: $(READY)  ## Runs killed at random moments and gone on with: twenty seeds, their figures.
 	$(BIN)/python -m tests.faults.kills --seeds 20
 
-check: $(READY)  ## Format, lint, types, and the direction of imports.
+check: $(READY)  ## Format, lint, types, the direction of imports, the Dockerfile.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile; fi
+
+template: $(READY)  ## What the Flex Template asks for, from the settings.
+	$(BIN)/python -m launcher.deploying > deploy/flex-template.json
 
 bench: $(READY)  ## Figures of speed and memory; the last line of each is JSON.
 	$(BIN)/python -m benchmarks.latency

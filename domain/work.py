@@ -18,6 +18,9 @@ Stage: TypeAlias = Literal["generate", "adapt", "narrate"]
 
 CANCELLED: Final = "cancelled"
 """Code of a failure that nobody is to blame for: its batch was cancelled before the call."""
+SUBMISSION: Final = "submission"
+"""Attribute of a published request: new each time somebody submits it, the same where that one
+submission is sent again."""
 
 
 @dataclass(frozen=True, slots=True)

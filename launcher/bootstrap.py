@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from domain.request import AgentConfig
 from launcher.checks import REACH, Check, check_writable
@@ -22,12 +22,14 @@ from services.statuses.sqlite import SqliteStatusStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from contextlib import AbstractContextManager
 
     from launcher.claims import Claims
     from launcher.settings import Settings
     from pipeline.graph import Services
     from services.ports import (
         ArtifactStore,
+        Jobs,
         Resource,
         StatusStore,
         Subscription,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
         Voice,
     )
 
+Vertex: TypeAlias = tuple[str, str]
+"""Project and location of Vertex AI."""
 LOCAL_INTERVAL = 0.25
 """Seconds between writes of progress to SQLite, which has no rate to respect."""
 CHUNKS_AT_ONCE = 8
@@ -59,10 +63,10 @@ def check_access(settings: Settings) -> None:
         ServiceError: saying what is to be set in the environment.
     """
     users = []
-    if settings.writer == "gemini":
-        GeminiAccess.of(os.environ)
     if settings.writer == "generativeai":
-        _check_generativeai(GeminiAccess.of(os.environ))
+        _check_generativeai(settings)
+    elif settings.writer == "gemini" and not settings.api_key_secret:
+        GeminiAccess.of(os.environ)
     if settings.voice == "google" and not settings.speech_endpoint:
         from services.voices.google import USER
 
@@ -77,18 +81,22 @@ def check_access(settings: Settings) -> None:
         check_credentials(" and ".join(users))
 
 
-def services(settings: Settings, tally: Callable[[], Tally] = Tally) -> Services:
+def services(
+    settings: Settings, tally: Callable[[], Tally] = Tally, vertex: Vertex | None = None
+) -> Services:
     """Factories for the graph; they pickle, and connect where they are called.
 
     Args:
-        settings: choose the adapters.
+        settings: choose the adapters; no key is among them.
         tally: makes, or finds, what counts the answers of the cache.
+        vertex: project and location of Gemini on Vertex AI, for workers that
+            do not have the environment of whoever starts them.
     """
     from pipeline.graph import Services
 
     computing = settings.voice == "offline"
     return Services(
-        writer=_writer(settings, tally),
+        writer=_writer(settings, tally, vertex),
         voice=_voice(settings, tally),
         artifacts=partial(artifacts, settings.output),
         statuses=_shared_statuses(settings),
@@ -109,9 +117,11 @@ def _shared_statuses(settings: Settings) -> Callable[[], StatusStore]:
     return partial(_shared_sqlite, settings.database.absolute(), patience)
 
 
-def _writer(settings: Settings, tally: Callable[[], Tally]) -> Callable[[], TextModel]:
+def _writer(
+    settings: Settings, tally: Callable[[], Tally], vertex: Vertex | None
+) -> Callable[[], TextModel]:
     if settings.writer == "gemini":
-        return partial(_gemini, settings, tally)
+        return partial(_gemini, settings, tally, vertex)
     if settings.writer == "generativeai":
         return partial(_generativeai, settings, tally)
     from services.writers.offline import OfflineWriter
@@ -119,18 +129,29 @@ def _writer(settings: Settings, tally: Callable[[], Tally]) -> Callable[[], Text
     return OfflineWriter
 
 
-def _gemini(settings: Settings, tally: Callable[[], Tally]) -> TextModel:
+def _access(settings: Settings, vertex: Vertex | None = None) -> GeminiAccess:
+    """How Gemini is reached from this process; a key is read here and goes no further."""
+    if vertex:
+        return GeminiAccess(project=vertex[0], location=vertex[1])
+    if not settings.api_key_secret:
+        return GeminiAccess.of(os.environ)
+    from services.secrets import secret
+
+    return GeminiAccess.with_key(secret(settings.api_key_secret), settings.api_key_secret)
+
+
+def _gemini(settings: Settings, tally: Callable[[], Tally], vertex: Vertex | None) -> TextModel:
     """The Gemini writer, retried and cached; the key is read where the calls are made."""
     from services.writers.gemini import GeminiWriter
 
-    return _paid(GeminiWriter(GeminiAccess.of(os.environ), **_calls(settings)), settings, tally)
+    return _paid(GeminiWriter(_access(settings, vertex), **_calls(settings)), settings, tally)
 
 
 def _generativeai(settings: Settings, tally: Callable[[], Tally]) -> TextModel:
     """The same on the SDK before; it warns of its end when it is imported."""
     from services.writers.generativeai import GenerativeAiWriter
 
-    writer = GenerativeAiWriter(GeminiAccess.of(os.environ), **_calls(settings))
+    writer = GenerativeAiWriter(_access(settings), **_calls(settings))
     return _paid(writer, settings, tally)
 
 
@@ -160,8 +181,8 @@ def _calls(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _check_generativeai(access: GeminiAccess) -> None:
-    """Look whether the extra is installed and can be used with this access.
+def _check_generativeai(settings: Settings) -> None:
+    """Look whether the extra is installed and has a key.
 
     Raises:
         Refused: saying what to install or to set.
@@ -176,7 +197,7 @@ def _check_generativeai(access: GeminiAccess) -> None:
             "docs/settings.md says, or choose the writer gemini",
             code="unauthenticated",
         )
-    if access.project:
+    if not settings.api_key_secret and GeminiAccess.of(os.environ).project:
         raise Refused(
             "writer generativeai has no Vertex AI: leave GOOGLE_GENAI_USE_VERTEXAI out and set "
             "GOOGLE_API_KEY, or choose the writer gemini",
@@ -312,6 +333,35 @@ def subscription(settings: Settings) -> Subscription:
     return found
 
 
+def check_service_account(user: str) -> None:
+    """Whether there are credentials for a call of Google's, which is not made yet.
+
+    Raises:
+        Refused: `unauthenticated`, with what to do.
+    """
+    from services.googleapi import check_credentials
+
+    check_credentials(user)
+
+
+def googles_errors(user: str) -> AbstractContextManager[None]:
+    """Have what Google's clients raise leave as ServiceErrors that name who asked."""
+    from services.googleapi import told
+
+    return told(user, {})
+
+
+def jobs(project: str, region: str, endpoint: str = "") -> Jobs:
+    """The jobs of Dataflow in one place.
+
+    Raises:
+        ServiceError: where there are no credentials.
+    """
+    from services.dataflow import DataflowJobs
+
+    return DataflowJobs(project, region, endpoint)
+
+
 def resources(settings: Settings, project: str, location: str) -> list[Resource]:
     """What the settings name in the cloud, each after what it is made on.
 
@@ -418,7 +468,7 @@ def _gemini_check(settings: Settings, seconds: float) -> Callable[[], None]:
     from services.writers.gemini import GeminiWriter
 
     def ask() -> None:
-        access = GeminiAccess.of(os.environ)
+        access = _access(settings)
         if settings.writer == "generativeai":
             _check_generativeai(access)
         if access.project:

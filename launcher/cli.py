@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -43,6 +44,7 @@ app.add_typer(letters, name="dead-letters")
 RequestFile = Annotated[
     str, typer.Argument(metavar="FILE", help="Batch request in JSON or YAML; - for standard input.")
 ]
+RunningJob = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or its name.")]
 BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="A batch's id.")]
 NewBatchId = Annotated[
     str | None,
@@ -77,6 +79,7 @@ def run(
     gemini_endpoint: flags.GeminiEndpoint = None,
     no_cache: flags.NoCache = None,
     refresh: flags.Refresh = None,
+    api_key_secret: flags.ApiKeySecret = None,
     events_topic: flags.EventsTopic = None,
     quiet: Quiet = False,
     json: AsJson = False,
@@ -138,11 +141,27 @@ def start(
     gemini_endpoint: flags.GeminiEndpoint = None,
     no_cache: flags.NoCache = None,
     refresh: flags.Refresh = None,
+    api_key_secret: flags.ApiKeySecret = None,
     dead_letter_topic: flags.DeadLetterTopic = None,
     events_topic: flags.EventsTopic = None,
     runner: flags.Runner = None,
     max_batches: flags.MaxBatches = None,
     grace: flags.Grace = None,
+    project: flags.Project = None,
+    region: flags.Region = None,
+    temp_location: flags.TempLocation = None,
+    staging_location: flags.StagingLocation = None,
+    image: flags.Image = None,
+    job_name: flags.JobName = None,
+    machine_type: flags.MachineType = None,
+    max_workers: flags.MaxWorkers = None,
+    service_account: flags.ServiceAccount = None,
+    network: flags.Network = None,
+    subnetwork: flags.Subnetwork = None,
+    labels: flags.Labels = None,
+    streaming_mode: flags.StreamingMode = None,
+    vertex_location: flags.VertexLocation = None,
+    dataflow_endpoint: flags.DataflowEndpoint = None,
     verbose: Verbose = False,
 ) -> None:
     """Make what a subscription asks for, until Ctrl-C or SIGTERM.
@@ -150,10 +169,93 @@ def start(
     It begins with the batches of the status store that are queued or were left
     unfinished. Stopping finishes the calls under way; what is left then is
     queued for the next start. Ctrl-C again stops at once.
+
+    With --runner dataflow it submits a job, says where it is, and ends; the
+    job goes on.
     """
     from launcher import start as starting
 
-    _end(starting.start, _given(context), context.args, verbose=verbose)
+    _end(starting.start, _given(context), _job(context), context.args, verbose=verbose)
+
+
+@app.command(context_settings={"allow_extra_args": True})
+@wraps(start, assigned=("__annotations__",))
+def update(context: typer.Context, **given: Any) -> None:
+    """Replace the job that runs on Dataflow by this version, its state kept.
+
+    The flags are those of `start`. Where the running job has steps that this
+    version has not, nothing is touched.
+    """
+    from launcher import start as starting
+
+    verbose = given["verbose"]
+    _end(starting.update, _given(context), _job(context), context.args, verbose=verbose)
+
+
+@app.command()
+def jobs(
+    context: typer.Context,
+    *,
+    project: flags.Project = None,
+    region: flags.Region = None,
+    dataflow_endpoint: flags.DataflowEndpoint = None,
+    every: Annotated[bool, typer.Option("--all", help="Those that have ended, too.")] = False,
+    json: AsJson = False,
+) -> None:
+    """List the jobs of roteiro on Dataflow, newest first."""
+    from launcher import jobs as commands
+
+    _end(commands.show, _job(context), every=every, json=json)
+
+
+@app.command()
+def drain(
+    context: typer.Context,
+    job: RunningJob,
+    *,
+    project: flags.Project = None,
+    region: flags.Region = None,
+    dataflow_endpoint: flags.DataflowEndpoint = None,
+) -> None:
+    """Have a job on Dataflow take nothing new, finish what it has begun, and end."""
+    from launcher import jobs as commands
+
+    _end(commands.drain, job, _job(context))
+
+
+@app.command()
+def stop(
+    context: typer.Context,
+    job: RunningJob,
+    *,
+    project: flags.Project = None,
+    region: flags.Region = None,
+    dataflow_endpoint: flags.DataflowEndpoint = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only told.")] = False,
+) -> None:
+    """Cancel a job on Dataflow: what it has begun is lost, what it has finished is not."""
+    from launcher import jobs as commands
+
+    _end(commands.stop, job, _job(context), confirmed=yes)
+
+
+@app.command()
+def deploy(
+    context: typer.Context,
+    place: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="gs://bucket/roteiro.json; - for standard output."),
+    ] = "-",
+    *,
+    image: flags.Image = None,
+) -> None:
+    """Write the Flex Template, from which others start jobs.
+
+    Nothing is started.
+    """
+    from launcher import deploying
+
+    _end(deploying.deploy, place, _job(context))
 
 
 @app.command()
@@ -493,6 +595,14 @@ def _given(context: typer.Context) -> dict[str, Any]:
     from launcher.settings import Settings
 
     return {name: value for name, value in context.params.items() if name in Settings.model_fields}
+
+
+def _job(context: typer.Context) -> dict[str, Any]:
+    """The settings of a job among a command's options; None for those that were not given."""
+    from launcher.dataflow import DataflowSettings
+
+    fields = DataflowSettings.model_fields
+    return {name: value for name, value in context.params.items() if name in fields}
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback

@@ -78,6 +78,14 @@ Refresh = Annotated[
     bool | None,
     typer.Option("--refresh", help="Ask for everything anew, and keep the new answers."),
 ]
+ApiKeySecret = Annotated[
+    str | None,
+    typer.Option(
+        "--api_key_secret",
+        metavar="NAME",
+        help="projects/<project>/secrets/<name>/versions/<version>: Gemini's key. [none]",
+    ),
+]
 Topic = Annotated[
     str | None,
     typer.Option("--topic", metavar="TOPIC", help="projects/<project>/topics/<topic>."),
@@ -113,4 +121,88 @@ MaxBatches = Annotated[
 Grace = Annotated[
     float | None,
     typer.Option("--grace", metavar="SECONDS", help="For calls under way at a stop. [30]"),
+]
+Project = Annotated[
+    str | None,
+    typer.Option(
+        "--project",
+        metavar="PROJECT",
+        help="Of Google Cloud; Dataflow only, as those below. [none]",
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        "--region", metavar="REGION", help="Of the workers, such as southamerica-east1. [none]"
+    ),
+]
+TempLocation = Annotated[
+    str | None,
+    typer.Option(
+        "--temp_location", metavar="PLACE", help="gs://bucket/prefix for temporary files. [none]"
+    ),
+]
+StagingLocation = Annotated[
+    str | None,
+    typer.Option(
+        "--staging_location",
+        metavar="PLACE",
+        help="gs://bucket/prefix for the job. [temp_location]",
+    ),
+]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        "--image", metavar="IMAGE", help="Of the workers, as built by the Dockerfile. [none]"
+    ),
+]
+JobName = Annotated[
+    str | None,
+    typer.Option(
+        "--job_name", metavar="NAME", help="Of the job; one of a name runs at a time. [roteiro]"
+    ),
+]
+MachineType = Annotated[
+    str | None,
+    typer.Option("--machine_type", metavar="TYPE", help="Of a worker. [e2-standard-2]"),
+]
+MaxWorkers = Annotated[
+    int | None,
+    typer.Option("--max_workers", metavar="N", help="Workers, at most. [10]"),
+]
+ServiceAccount = Annotated[
+    str | None,
+    typer.Option(
+        "--service_account", metavar="EMAIL", help="The workers' account. [Compute Engine's]"
+    ),
+]
+Network = Annotated[
+    str | None,
+    typer.Option("--network", metavar="NAME", help="The workers' network. [default]"),
+]
+Subnetwork = Annotated[
+    str | None,
+    typer.Option("--subnetwork", metavar="PATH", help="The workers' subnetwork. [the network's]"),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option("--labels", metavar="KEY=VALUE,…", help="Of the job, for the bill. [none]"),
+]
+StreamingMode = Annotated[
+    str | None,
+    typer.Option(
+        "--streaming_mode", metavar="MODE", help="exactly_once or at_least_once. [exactly_once]"
+    ),
+]
+VertexLocation = Annotated[
+    str | None,
+    typer.Option(
+        "--vertex_location", metavar="LOCATION", help="Gemini on Vertex AI, such as global. [none]"
+    ),
+]
+DataflowEndpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--dataflow_endpoint", metavar="URL", help="A server in Dataflow's place. [Dataflow's]"
+    ),
 ]

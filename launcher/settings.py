@@ -7,7 +7,7 @@ import re
 import tomllib
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CONFIG_FILE: Final = "roteiro.toml"
 ENV_PREFIX: Final = "ROTEIRO_"
+TABLES: Final = ("dataflow",)
+"""Tables of the file that hold settings of their own."""
 SQLITE: Final = "sqlite://"
 FIRESTORE: Final = "firestore://"
 BUCKET: Final = "gs://"
@@ -35,15 +37,17 @@ _HTTPS: Final = re.compile(
     r"(https://[^/\s@?#]+|http://(127\.0\.0\.1|\[::1\]|localhost)(:\d+)?)(/[^\s@?#]*)?"
 )
 """Where a key may be sent: encrypted, or to this machine."""
+_SECRET: Final = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+/versions/[^/\s]+")
 _DATABASE: Final = re.compile(r"firestore://([a-z][a-z0-9:.-]{4,61}[a-z0-9])(?:/([^/\s]+))?")
 SAMPLE_RATES: Final = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """Hz that MP3 knows."""
 
 Flags: TypeAlias = "Mapping[str, str | bool | int | float | None]"
 """Settings given on the command line; None for those that were not."""
+Kind = TypeVar("Kind", bound=BaseSettings)
 
 
-def _location(allowed: str, *schemes: str) -> AfterValidator:
+def location(allowed: str, *schemes: str) -> AfterValidator:
     """A path, or a name that begins with one of the schemes."""
 
     def check(name: str) -> str:
@@ -62,13 +66,14 @@ def _firestore(name: str) -> str:
     return name
 
 
-def _bucket(name: str) -> str:
+def bucket(name: str) -> str:
+    """See that a name in Cloud Storage has a bucket."""
     if name.startswith(BUCKET) and not re.fullmatch(r"gs://[^/]+(/.*)?", name):
         raise PydanticCustomError("bucket", "must be gs://bucket or gs://bucket/prefix")
     return name
 
 
-def _resource(kind: str) -> AfterValidator:
+def resource(kind: str) -> AfterValidator:
     """A Pub/Sub topic or subscription by its full name, or none."""
 
     def check(name: str) -> str:
@@ -81,7 +86,16 @@ def _resource(kind: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _endpoint(url: str) -> str:
+def _secret(name: str) -> str:
+    if name and not _SECRET.fullmatch(name):
+        raise PydanticCustomError(
+            "secret", "must be projects/<project>/secrets/<name>/versions/<version>"
+        )
+    return name
+
+
+def endpoint(url: str) -> str:
+    """See that what is sent there is seen by nobody else."""
     if url and not _HTTPS.fullmatch(url):
         raise PydanticCustomError(
             "endpoint", "must be https://host, or http:// and this machine: a key is sent there"
@@ -102,6 +116,18 @@ def _sample_rate(hertz: int) -> int:
     return hertz
 
 
+class _WithoutTables(TomlConfigSettingsSource):
+    """The file, without what belongs to another class."""
+
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        return {
+            name: value
+            for name, value in found.items()
+            if name not in TABLES or not isinstance(value, dict)
+        }
+
+
 class Settings(BaseSettings):
     """What a run needs to know beyond the request; `docs/settings.md` explains each."""
 
@@ -114,11 +140,11 @@ class Settings(BaseSettings):
     )
 
     output: Annotated[
-        str, _location("a folder or gs://bucket/prefix", BUCKET), AfterValidator(_bucket)
+        str, location("a folder or gs://bucket/prefix", BUCKET), AfterValidator(bucket)
     ] = Field("output", min_length=1, description="Folder or bucket of the deliverables.")
     status: Annotated[
         str,
-        _location("a SQLite file or firestore://project/database", SQLITE, FIRESTORE),
+        location("a SQLite file or firestore://project/database", SQLITE, FIRESTORE),
         AfterValidator(_firestore),
     ] = Field(
         "",
@@ -154,7 +180,7 @@ class Settings(BaseSettings):
     store_patience: float = Field(
         600, ge=0, le=86_400, description="Seconds that steps wait for a status store that is away."
     )
-    gemini_endpoint: Annotated[str, AfterValidator(_endpoint)] = Field(
+    gemini_endpoint: Annotated[str, AfterValidator(endpoint)] = Field(
         "", description="Base URL of Gemini's API, instead of Google's."
     )
     no_cache: bool = Field(
@@ -163,17 +189,20 @@ class Settings(BaseSettings):
     refresh: bool = Field(
         default=False, description="Ask for everything anew, and keep the new answers."
     )
+    api_key_secret: Annotated[str, AfterValidator(_secret)] = Field(
+        "", description="Secret of Secret Manager that holds Gemini's key, by name."
+    )
 
-    topic: Annotated[str, _resource("topics")] = Field(
+    topic: Annotated[str, resource("topics")] = Field(
         "", description="Where `submit` publishes requests."
     )
-    subscription: Annotated[str, _resource("subscriptions")] = Field(
+    subscription: Annotated[str, resource("subscriptions")] = Field(
         "", description="Where `start` takes requests from."
     )
-    dead_letter_topic: Annotated[str, _resource("topics")] = Field(
+    dead_letter_topic: Annotated[str, resource("topics")] = Field(
         "", description="Where rejected messages are published, besides the output."
     )
-    events_topic: Annotated[str, _resource("topics")] = Field(
+    events_topic: Annotated[str, resource("topics")] = Field(
         "", description="Where the ends of batches are published."
     )
     runner: str = Field(
@@ -196,7 +225,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags first, then the environment, then the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _WithoutTables(settings_cls)
 
     @property
     def store(self) -> str:
@@ -225,15 +254,7 @@ def load_settings(flags: Flags, *, statuses: bool = True) -> Settings:
     Raises:
         BadInput: naming every setting that is wrong, and where it was given.
     """
-    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
-    try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        raise BadInput("\n".join(_explained(detail, given) for detail in error.errors())) from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{CONFIG_FILE} is not valid TOML: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{CONFIG_FILE} cannot be read: {error}") from None
+    settings = settled(Settings, flags)
     if settings.no_cache and settings.refresh:
         raise BadInput("refresh fills the cache anew and no_cache leaves it alone: choose one")
     if statuses and settings.output.startswith(BUCKET) and not settings.status:
@@ -244,10 +265,28 @@ def load_settings(flags: Flags, *, statuses: bool = True) -> Settings:
     return settings
 
 
-def _explained(detail: ErrorDetails, flags: Flags) -> str:
+def settled(kind: type[Kind], flags: Flags) -> Kind:
+    """Settings of a class, wherever they are given.
+
+    Raises:
+        BadInput: naming every setting that is wrong, and where it was given.
+    """
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        told = "\n".join(_explained(detail, given, kind) for detail in error.errors())
+        raise BadInput(told) from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{CONFIG_FILE} is not valid TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{CONFIG_FILE} cannot be read: {error}") from None
+
+
+def _explained(detail: ErrorDetails, flags: Flags, kind: type[BaseSettings]) -> str:
     name = ".".join(map(str, detail["loc"]))
     if detail["type"] == "extra_forbidden":
-        allowed = ", ".join(Settings.model_fields)
+        allowed = ", ".join(kind.model_fields)
         return f"{name} in {CONFIG_FILE} is not a setting; allowed: {allowed}"
     message = detail["msg"].replace("Input should", "must").replace("String should", "must")
     return f"{_source(name, flags)} {message} (got {detail['input']!r})"

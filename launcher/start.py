@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 from domain.request import RequestError
 from launcher import bootstrap
 from launcher.consoles import error_console, print_problems
+from launcher.dataflow import load_dataflow
 from launcher.exits import BAD_INPUT, DONE, INTERRUPTED, BadInput, leave_at_once
 from launcher.interrupts import Interrupts
+from launcher.launching import launch
 from launcher.logs import configure_logging
 from launcher.places import opened_statuses
 from launcher.settings import DIRECT, load_settings
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from launcher.settings import Flags, Settings
     from services.ports import Delivery, Subscription
 
+NEEDS_SUBSCRIPTION: Final = "needs --subscription projects/<project>/subscriptions/<subscription>"
+DATAFLOW: Final = ("dataflow", "dataflowrunner")
+"""The runner's names, in lower case."""
 TEND_EVERY: Final = 0.2
 """Seconds between two looks at what is being made."""
 LOOK_EVERY: Final = 60.0
@@ -42,11 +47,23 @@ LONGEST_PAUSE: Final = 60.0
 log = logger()
 
 
-def start(flags: Flags, beam_flags: Sequence[str], *, verbose: bool) -> int:
-    """Make what a subscription asks for, until somebody interrupts; returns the exit code."""
+def start(flags: Flags, job: Flags, beam_flags: Sequence[str], *, verbose: bool) -> int:
+    """Make what a subscription asks for, until somebody interrupts; returns the exit code.
+
+    Args:
+        flags: settings.
+        job: those of a job on Dataflow, which is left alone once it runs.
+        beam_flags: Beam's own.
+        verbose: whether to log more.
+    """
     settings = load_settings(flags)
     if not settings.subscription:
-        raise BadInput("start needs --subscription projects/<project>/subscriptions/<subscription>")
+        raise BadInput(f"start {NEEDS_SUBSCRIPTION}")
+    if settings.runner.lower() in DATAFLOW:
+        configure_logging(verbose=verbose)
+        return launch(settings, load_dataflow(job), beam_flags)
+    if given := [f"--{name}" for name, value in job.items() if value is not None]:
+        raise BadInput(f"{', '.join(given)}: of Dataflow only; --runner dataflow is missing")
     bootstrap.check_access(settings)
     configure_logging(verbose=verbose)
     if settings.runner != DIRECT:
@@ -102,6 +119,15 @@ class _Receiver(threading.Thread):
             if not deliveries:
                 self._stopped.wait(pause)
             self._asked.clear()
+
+
+def update(flags: Flags, job: Flags, beam_flags: Sequence[str], *, verbose: bool) -> int:
+    """Replace the job that runs on Dataflow by this version; returns the exit code."""
+    settings = load_settings(flags)
+    if not settings.subscription:
+        raise BadInput(f"update {NEEDS_SUBSCRIPTION}")
+    configure_logging(verbose=verbose)
+    return launch(settings, load_dataflow(job), beam_flags, update=True)
 
 
 def _work(settings: Settings) -> int:
@@ -189,18 +215,14 @@ def _stream(settings: Settings, beam_flags: Sequence[str]) -> int:
 
     from pipeline.graph import NarrateBatches
     from pipeline.options import streaming
-    from pipeline.sources import ReadRequests
+    from pipeline.sources import narrate_subscription
 
     flow = NarrateBatches(bootstrap.services(settings))
     try:
         pipeline = beam.Pipeline(options=streaming(settings.runner, *beam_flags))
     except ValueError as error:
         raise BadInput(f"--runner: {error}") from None
-    _ = (
-        pipeline
-        | "Read requests" >> ReadRequests(settings.subscription)
-        | "Narrate batches" >> flow
-    )
+    narrate_subscription(pipeline, settings.subscription, flow)
     console = error_console()
     with Interrupts() as interrupts:
         result = pipeline.run()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from domain.request import MAX_BYTES, Problem, RequestError
 from domain.status import TERMINAL
+from domain.work import SUBMISSION
 from launcher import bootstrap
 from launcher.consoles import error_console, output_console, print_json, print_problems
 from launcher.exits import BAD_INPUT, DONE, BadInput
@@ -117,11 +119,14 @@ def queue(request: BatchRequest, statuses: StatusStore, *, resume: bool) -> bool
 
 def attributes_of(request: BatchRequest) -> dict[str, str]:
     """What tells whose a message is, without decoding it."""
+    # A runner that drops repetitions knows them by `submission`: the batch's id would also drop
+    # what somebody submits once more on purpose.
     named = {"batch_id": request.batch_id} if request.batch_id else {}
     return {
         **named,
         "owner": request.owner.encode()[:MAX_ATTRIBUTE_BYTES].decode(errors="ignore"),
         "version": str(request.version),
+        SUBMISSION: f"{request.batch_id}.{uuid.uuid4().hex[:12]}",
     }
 
 

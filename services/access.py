@@ -49,7 +49,7 @@ class GeminiAccess:
             raise Refused(f"{USE_VERTEX} needs {PROJECT} as well", code="unauthenticated")
         for name in API_KEYS:
             key = environment.get(name, "").strip()
-            if key and not (key.isascii() and key.isprintable() and " " not in key):
+            if key and not _may_be_key(key):
                 raise Refused(f"{name} is no API key: see its characters", code="unauthenticated")
             if key:
                 return cls(api_key=key)
@@ -59,5 +59,24 @@ class GeminiAccess:
             code="unauthenticated",
         )
 
+    @classmethod
+    def with_key(cls, key: str, source: str) -> GeminiAccess:
+        """A key that was read elsewhere.
+
+        Args:
+            key: of the Gemini API.
+            source: whatever held it, for the error.
+
+        Raises:
+            Refused: `unauthenticated`, where it cannot be a key.
+        """
+        if not _may_be_key(key):
+            raise Refused(f"{source} holds no API key: see its characters", code="unauthenticated")
+        return cls(api_key=key)
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("access to Gemini stays in its process; read it from the environment")
+
+
+def _may_be_key(key: str) -> bool:
+    return bool(key) and key.isascii() and key.isprintable() and " " not in key

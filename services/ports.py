@@ -392,3 +392,61 @@ class StatusStore(Protocol):
     def close(self) -> None:
         """Flush and let go of connections."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    """A job of a service that runs pipelines.
+
+    Attributes:
+        job_id: the service's; name: ours, which a replacement takes over.
+        state: `running`, `draining`, … in the service's words, in lower case.
+        created: ISO 8601.
+        steps: names of its steps; empty where the service has not told them.
+    """
+
+    job_id: str
+    name: str
+    state: str
+    created: str
+    region: str
+    labels: Mapping[str, str]
+    steps: frozenset[str] = frozenset()
+
+
+class Jobs(Protocol):
+    """Jobs of a service that runs pipelines, in one project and region."""
+
+    def list(self, *, ended: bool) -> list[RunningJob]:
+        """Streaming jobs, whoever's, newest first; those that have ended too, if asked.
+
+        Raises:
+            ServiceError: naming project and region, and what to do.
+        """
+        ...
+
+    def get(self, job_id: str) -> RunningJob:
+        """One job, its steps included.
+
+        Raises:
+            Refused: code `not_found`.
+        """
+        ...
+
+    def drain(self, job_id: str) -> None:
+        """Have it take nothing new, finish what it has begun, and end.
+
+        From `running` to `draining` to `drained`; asked twice, it is the same.
+
+        Raises:
+            ServiceError: where the service does not accept it.
+        """
+        ...
+
+    def cancel(self, job_id: str) -> None:
+        """End it now; what it has begun is lost.
+
+        Raises:
+            ServiceError: where the service does not accept it.
+        """
+        ...

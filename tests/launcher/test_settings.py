@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from launcher.dataflow import DataflowSettings, load_dataflow
 from launcher.exits import BadInput
 from launcher.settings import ENV_PREFIX, Settings, load_settings
 
@@ -122,11 +123,35 @@ def test_every_setting_is_documented() -> None:
         assert meaning
 
 
+def test_every_setting_of_a_job_is_documented() -> None:
+    """docs/dataflow.md has each, with its default."""
+    text = DOCS.with_name("dataflow.md").read_text("utf-8")
+    for name, field in DataflowSettings.model_fields.items():
+        row = re.search(rf"^\|[^|]*`{name}`[^|]*\|([^|]*)\|[^|]+\|$", text, re.MULTILINE)
+        assert row, name
+        assert field.default == "" or f"`{field.default}`" in row[1]
+
+
+def test_a_jobs_settings_are_a_table_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each class takes what is its own, and says what nobody knows."""
+    Path("roteiro.toml").write_text("max_in_flight = 7\n[dataflow]\nregion = 'here'\n")
+    monkeypatch.setenv("ROTEIRO_MAX_WORKERS", "3")
+    assert load_settings({}).max_in_flight == 7
+    job = load_dataflow({"project": "ours"})
+    assert (job.project, job.region, job.max_workers) == ("ours", "here", 3)
+    Path("roteiro.toml").write_text("dataflow = 3\n")
+    with pytest.raises(BadInput, match=r"dataflow in roteiro\.toml is not a setting"):
+        load_settings({})
+    Path("roteiro.toml").write_text("[dataflow]\nzone = 'x'\n")
+    with pytest.raises(BadInput, match=r"zone in roteiro\.toml is not a setting; allowed: project"):
+        load_dataflow({})
+
+
 def test_every_setting_is_a_flag_with_its_default(call: Callable[..., Any]) -> None:
     """The help of the commands shows each setting, and the default that is used."""
     commands = ("run", "submit", "start")
     shown = " ".join(" ".join(call(name, "--help").output.split()) for name in commands)
-    for name, field in Settings.model_fields.items():
+    for name, field in (Settings.model_fields | DataflowSettings.model_fields).items():
         assert f"--{name} " in shown
         if field.default:
             assert f"[{field.default}]" in shown
