@@ -8,6 +8,7 @@ PACKAGES = [
     "domain",
     "domain.prompts",
     "launcher",
+    "launcher.bootstrap",
     "pipeline",
     "services",
     "services.artifacts",

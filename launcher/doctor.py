@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-from launcher import bootstrap
+from launcher.bootstrap import examination
 from launcher.checks import REACH
 from launcher.consoles import error_console, output_console, plain_table, print_json
 from launcher.exits import DONE, SOME_FAILED
@@ -62,7 +62,7 @@ def doctor(flags: Flags, seconds: float, *, json: bool) -> int:
         json: print for programs.
     """
     settings = load_settings(flags)
-    answers = examined(bootstrap.checks(settings, seconds), seconds)
+    answers = examined(examination.checks(settings, seconds), seconds)
     failed = [answer for answer in answers if answer.state == FAILED]
     if json:
         print_json({"checks": [asdict(answer) for answer in answers]})

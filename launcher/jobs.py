@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from launcher import bootstrap
+from launcher.bootstrap import cloud
 from launcher.consoles import error_console, output_console, print_json
 from launcher.dataflow import LABEL, load_dataflow, require
 from launcher.exits import BAD_INPUT, DONE, BadInput
@@ -85,7 +85,7 @@ def stop(name: str, flags: Flags, *, confirmed: bool) -> int:
 def _jobs(flags: Flags) -> Jobs:
     settings = load_dataflow(flags)
     require(settings, "project", "region")
-    return bootstrap.jobs(settings.project, settings.region, settings.dataflow_endpoint)
+    return cloud.jobs(settings.project, settings.region, settings.dataflow_endpoint)
 
 
 def _ours(jobs: Jobs, *, ended: bool) -> list[RunningJob]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain.work import SUBMISSION
 from launcher import __version__, bootstrap
+from launcher.bootstrap import cloud
 from launcher.consoles import output_console
 from launcher.dataflow import BEAM_NAMES, LABEL, RUNNER, beam_flags, check, require
 from launcher.exits import DONE, BadInput
@@ -37,7 +38,7 @@ def launch(
     """
     require(job, "project", "region", "temp_location", "image")
     check(settings, job)
-    bootstrap.check_service_account("Dataflow")
+    cloud.check_service_account("Dataflow")
     bootstrap.subscription(settings).close()
     for name in filter(None, (settings.dead_letter_topic, settings.events_topic)):
         bootstrap.topic(name).close()
@@ -73,7 +74,7 @@ def streaming_pipeline(settings: Settings, job: DataflowSettings, given: Sequenc
         pipeline = beam.Pipeline(options=streaming(RUNNER, *flags))
     except ValueError as error:
         raise BadInput(str(error)) from None
-    flow = NarrateBatches(bootstrap.services(settings, vertex))
+    flow = NarrateBatches(bootstrap.services(settings, vertex=vertex))
     narrate_subscription(pipeline, settings.subscription, flow, id_label=SUBMISSION)
     return pipeline
 
@@ -88,7 +89,7 @@ def run(pipeline: Any) -> str:
     from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
 
     try:
-        with bootstrap.googles_errors("Dataflow"):
+        with cloud.googles_errors("Dataflow"):
             result = pipeline.run()
     except DataflowJobAlreadyExistsError as error:
         raise BadInput(str(error)) from None
@@ -107,7 +108,7 @@ def tell(job_id: str, job: DataflowSettings, replaced: RunningJob | None) -> Non
 
 def _same_name(job: DataflowSettings) -> RunningJob | None:
     """The active job of this name, whoever started it."""
-    jobs = bootstrap.jobs(job.project, job.region, job.dataflow_endpoint)
+    jobs = cloud.jobs(job.project, job.region, job.dataflow_endpoint)
     return next((found for found in jobs.list(ended=False) if found.name == job.job_name), None)
 
 
@@ -134,7 +135,7 @@ def _check_steps(
     Raises:
         BadInput: naming the steps that have gone.
     """
-    jobs = bootstrap.jobs(job.project, job.region, job.dataflow_endpoint)
+    jobs = cloud.jobs(job.project, job.region, job.dataflow_endpoint)
     running = _ours(jobs.get(replaced.job_id).steps)
     if gone := sorted(running - step_names(pipeline) - _mapped(given)):
         raise BadInput(

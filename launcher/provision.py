@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-from launcher import bootstrap
+from launcher.bootstrap import cloud
 from launcher.consoles import error_console, output_console, plain_table, print_json
 from launcher.exits import DONE, SOME_FAILED
 from launcher.roles import project_of, role_commands
@@ -70,7 +70,7 @@ def provision(flags: Flags, wishes: Wishes, *, json: bool) -> int:
     """Look at what the settings name, or make it; returns the exit code."""
     settings = load_settings(flags)
     project = wishes.project or project_of(settings, os.environ)
-    resources = bootstrap.resources(settings, project, wishes.location)
+    resources = cloud.resources(settings, project, wishes.location)
     rows = [provided(resource, create=wishes.create) for resource in resources]
     roles = role_commands(settings, os.environ, project=project, account=wishes.account)
     if json:

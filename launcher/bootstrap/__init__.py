@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from domain.request import AgentConfig
-from launcher.checks import REACH, Check, check_writable
 from launcher.claims import FileClaims, LeaseClaims
 from launcher.settings import BUCKET
-from launcher.tables import REMEDIES
 from services.access import GeminiAccess
-from services.caching import Cache, CachedText, CachedVoice, Tally
 from services.errors import Refused, Unavailable
-from services.ports import BatchQuery
 from services.statuses.sqlite import SqliteStatusStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from contextlib import AbstractContextManager
 
     from launcher.claims import Claims
     from launcher.settings import Settings
     from pipeline.graph import Services
+    from services.caching import Cache, Tally
     from services.ports import (
         ArtifactStore,
-        Jobs,
-        Resource,
         StatusStore,
         Subscription,
         TextModel,
@@ -64,7 +56,7 @@ def check_access(settings: Settings) -> None:
     """
     users = []
     if settings.writer == "generativeai":
-        _check_generativeai(settings)
+        check_generativeai(settings)
     elif settings.writer == "gemini" and not settings.api_key_secret:
         GeminiAccess.of(os.environ)
     if settings.voice == "google" and not settings.speech_endpoint:
@@ -82,18 +74,20 @@ def check_access(settings: Settings) -> None:
 
 
 def services(
-    settings: Settings, tally: Callable[[], Tally] = Tally, vertex: Vertex | None = None
+    settings: Settings, tally: Callable[[], Tally] | None = None, vertex: Vertex | None = None
 ) -> Services:
     """Factories for the graph; they pickle, and connect where they are called.
 
     Args:
         settings: choose the adapters; no key is among them.
-        tally: makes, or finds, what counts the answers of the cache.
+        tally: makes, or finds, what counts the answers of the cache; None for one of its own.
         vertex: project and location of Gemini on Vertex AI, for workers that
             do not have the environment of whoever starts them.
     """
     from pipeline.graph import Services
+    from services.caching import Tally
 
+    tally = tally or Tally
     computing = settings.voice == "offline"
     return Services(
         writer=_writer(settings, tally, vertex),
@@ -129,7 +123,7 @@ def _writer(
     return OfflineWriter
 
 
-def _access(settings: Settings, vertex: Vertex | None = None) -> GeminiAccess:
+def gemini_access(settings: Settings, vertex: Vertex | None = None) -> GeminiAccess:
     """How Gemini is reached from this process; a key is read here and goes no further."""
     if vertex:
         return GeminiAccess(project=vertex[0], location=vertex[1])
@@ -144,19 +138,20 @@ def _gemini(settings: Settings, tally: Callable[[], Tally], vertex: Vertex | Non
     """The Gemini writer, retried and cached; the key is read where the calls are made."""
     from services.writers.gemini import GeminiWriter
 
-    return _paid(GeminiWriter(_access(settings, vertex), **_calls(settings)), settings, tally)
+    return _paid(GeminiWriter(gemini_access(settings, vertex), **_calls(settings)), settings, tally)
 
 
 def _generativeai(settings: Settings, tally: Callable[[], Tally]) -> TextModel:
     """The same on the SDK before; it warns of its end when it is imported."""
     from services.writers.generativeai import GenerativeAiWriter
 
-    writer = GenerativeAiWriter(_access(settings), **_calls(settings))
+    writer = GenerativeAiWriter(gemini_access(settings), **_calls(settings))
     return _paid(writer, settings, tally)
 
 
 def _paid(writer: TextModel, settings: Settings, tally: Callable[[], Tally]) -> TextModel:
     """A writer of Gemini: retried, and cached whatever its SDK, because the model is the same."""
+    from services.caching import CachedText
     from services.retrying import Policy, Retrying
 
     retried = Retrying(writer, Policy(settings.attempts, settings.retry_deadline))
@@ -169,6 +164,8 @@ def _paid(writer: TextModel, settings: Settings, tally: Callable[[], Tally]) -> 
 
 def _cache(settings: Settings, tally: Callable[[], Tally]) -> Cache:
     """Below the output, so that whoever makes the same batches finds it."""
+    from services.caching import Cache
+
     return Cache(artifacts(settings.output, CACHE_PATIENCE), settings.refresh, tally())
 
 
@@ -181,7 +178,7 @@ def _calls(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _check_generativeai(settings: Settings) -> None:
+def check_generativeai(settings: Settings) -> None:
     """Look whether the extra is installed and has a key.
 
     Raises:
@@ -215,6 +212,7 @@ def _voice(settings: Settings, tally: Callable[[], Tally]) -> Callable[[], Voice
 
 def _google(settings: Settings, tally: Callable[[], Tally]) -> Voice:
     """The Google voice, retried and cached."""
+    from services.caching import CachedVoice
     from services.retrying import Policy, RetryingVoice
     from services.voices.google import GoogleVoice
 
@@ -331,218 +329,6 @@ def subscription(settings: Settings) -> Subscription:
     found = PubsubSubscription(settings.subscription)
     found.check()
     return found
-
-
-def check_service_account(user: str) -> None:
-    """Whether there are credentials for a call of Google's, which is not made yet.
-
-    Raises:
-        Refused: `unauthenticated`, with what to do.
-    """
-    from services.googleapi import check_credentials
-
-    check_credentials(user)
-
-
-def googles_errors(user: str) -> AbstractContextManager[None]:
-    """Have what Google's clients raise leave as ServiceErrors that name who asked."""
-    from services.googleapi import told
-
-    return told(user, {})
-
-
-def jobs(project: str, region: str, endpoint: str = "") -> Jobs:
-    """The jobs of Dataflow in one place.
-
-    Raises:
-        ServiceError: where there are no credentials.
-    """
-    from services.dataflow import DataflowJobs
-
-    return DataflowJobs(project, region, endpoint)
-
-
-def resources(settings: Settings, project: str, location: str) -> list[Resource]:
-    """What the settings name in the cloud, each after what it is made on.
-
-    Args:
-        settings: name it.
-        project: of a bucket that is made; empty for the credentials' own.
-        location: of a bucket and a database that are made.
-
-    Raises:
-        ServiceError: where there are no credentials.
-    """
-    found: list[Resource] = []
-    topics = (settings.topic, settings.dead_letter_topic, settings.events_topic)
-    if settings.subscription or any(topics):
-        from services.provisioning.pubsub import SubscriptionResource, TopicResource
-
-        found += map(TopicResource, dict.fromkeys(filter(None, topics)))
-        if settings.subscription:
-            found.append(SubscriptionResource(settings.subscription, settings.topic))
-    if settings.output.startswith(BUCKET):
-        from services.provisioning.bucket import BucketResource
-
-        found.append(BucketResource(settings.output, project, location))
-    if settings.firestore:
-        found += _firestore_resources(*settings.firestore, location)
-    return found
-
-
-def _firestore_resources(project: str, database: str, location: str) -> list[Resource]:
-    from services.provisioning.firestore import Emulated, FirestoreAdmin, firestore_resources
-
-    if os.environ.get("FIRESTORE_EMULATOR_HOST"):
-        return [Emulated("database", f"projects/{project}/databases/{database}")]
-    return firestore_resources(FirestoreAdmin(project, database, location))
-
-
-def checks(settings: Settings, seconds: float) -> list[Check]:
-    """One call to each service; those that the settings do not use have none.
-
-    Args:
-        settings: name the services.
-        seconds: that a call may take.
-    """
-    remote = settings.output.startswith(BUCKET)
-    gemini = settings.writer in {"gemini", "generativeai"}
-    google, database = settings.voice == "google", settings.database
-    folder = Path(settings.output)
-    parts = [
-        Check(
-            "Gemini",
-            f"the tokens of a word, of {MODEL}; free",
-            _gemini_check(settings, seconds) if gemini else None,
-            REMEDIES,
-        ),
-        Check(
-            "Text-to-Speech",
-            f"to say {WORD!r} in {LANGUAGE}; costs {len(WORD)} characters",
-            _speech_check(settings, seconds) if google else None,
-            REMEDIES,
-        ),
-        Check("eSpeak NG", f"to say {WORD!r} in {LANGUAGE}", None if google else _espeak_check()),
-        Check(
-            "Cloud Storage",
-            f"whether {settings.output} can be listed and written",
-            _bucket_check(settings.output, seconds) if remote else None,
-            {"storage_unavailable": REACH},
-        ),
-        Check(
-            "output folder",
-            f"whether {folder} can be written",
-            None if remote else partial(check_writable, folder, "output"),
-        ),
-        Check(
-            "Firestore",
-            f"a document of {settings.store}",
-            _firestore_check(*settings.firestore, seconds) if settings.firestore else None,
-        ),
-        Check(
-            "SQLite",
-            f"the newest batch of {settings.store}",
-            _sqlite_check(settings, database) if database else None,
-            {"unavailable": "move the file away where it is broken, or name another: --status"},
-        ),
-    ]
-    for setting in ("topic", "dead_letter_topic", "events_topic", "subscription"):
-        name = str(getattr(settings, setting))
-        call = _pubsub_check(setting, name, seconds) if name else None
-        parts.append(Check(setting, f"Pub/Sub, whether {name} is there", call))
-    return parts
-
-
-MODEL = AgentConfig.model_fields["model"].default
-"""That a request names where it names none."""
-WORD, LANGUAGE = "Oi", "pt-BR"
-
-
-# What asks is imported before it is called: the calls are made side by side, and to import
-# Google's packages in several threads at once fails, now and then, on their cycles.
-
-
-def _gemini_check(settings: Settings, seconds: float) -> Callable[[], None]:
-    """By google-genai, whichever SDK writes: the key and the service are the same."""
-    from services.googleapi import check_credentials
-    from services.writers.gemini import GeminiWriter
-
-    def ask() -> None:
-        access = _access(settings)
-        if settings.writer == "generativeai":
-            _check_generativeai(access)
-        if access.project:
-            check_credentials("Vertex AI")
-        with closing(GeminiWriter(access, endpoint=settings.gemini_endpoint)) as writer:
-            writer.count(WORD, MODEL, seconds=seconds)
-
-    return ask
-
-
-def _speech_check(settings: Settings, seconds: float) -> Callable[[], None]:
-    from services.ports import Utterance
-    from services.voices.google import GoogleVoice
-
-    def ask() -> None:
-        with closing(GoogleVoice(settings.speech_endpoint, timeout=seconds)) as voice:
-            voice.speak(Utterance(WORD, LANGUAGE))
-
-    return ask
-
-
-def _espeak_check() -> Callable[[], None]:
-    from services.ports import Utterance
-    from services.voices.offline import OfflineVoice
-
-    def ask() -> None:
-        OfflineVoice().speak(Utterance(WORD, LANGUAGE))
-
-    return ask
-
-
-def _bucket_check(output: str, seconds: float) -> Callable[[], None]:
-    from services.artifacts.bucket import BucketArtifactStore
-
-    def ask() -> None:
-        with closing(BucketArtifactStore(output, timeout=seconds, deadline=seconds)) as store:
-            store.check()
-
-    return ask
-
-
-def _firestore_check(project: str, database: str, seconds: float) -> Callable[[], None]:
-    from services.statuses.firestore import FirestoreStatusStore
-
-    def ask() -> None:
-        with closing(FirestoreStatusStore(project, database, timeout=seconds)) as statuses:
-            statuses.batch("doctor")  # as good as any: whether it is there does not matter
-
-    return ask
-
-
-def _sqlite_check(settings: Settings, database: Path) -> Callable[[], None]:
-    def ask() -> None:
-        statuses = existing_statuses(settings)
-        if statuses is None:  # it is not made either
-            check_writable(database.parent, "status")
-            return
-        with closing(statuses):
-            for _ in statuses.batches(BatchQuery(limit=1)):
-                pass
-
-    return ask
-
-
-def _pubsub_check(setting: str, name: str, seconds: float) -> Callable[[], None]:
-    from services.requests.pubsub import PubsubSubscription, PubsubTopic
-
-    adapter = PubsubSubscription if setting == "subscription" else PubsubTopic
-
-    def ask() -> None:
-        with closing(adapter(name, timeout=seconds)) as found:
-            found.check()
-
-    return ask
 
 
 def _firestore(project: str, database: str) -> StatusStore:
