@@ -57,7 +57,8 @@ clean:  ## Removes what the others made, deliverables excepted.
 $(PSTEST): $(wildcard tests/emulators/pstest/*)
 	cd $(<D) && go build -o $(CURDIR)/$@ .
 
-# Made once for a given lock; uv, which pip installs, does in seconds what takes pip minutes.
+# Made once for a given lock; uv, which pip installs, does in seconds what takes pip minutes. Compiled
+# then, or every process of the tests, and every command, would compile Beam anew where nobody may write.
 $(READY): requirements-dev.lock
 $(OLD)/.ready: requirements-generativeai.lock
 $(READY) $(OLD)/.ready: %/.ready: setup.py
@@ -65,6 +66,6 @@ $(READY) $(OLD)/.ready: %/.ready: setup.py
 		{ echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.11 …"; exit 1; }
 	$(PYTHON) -m venv --clear $*
 	$*/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$*/bin/uv pip install --quiet --python $*/bin/python -r $(filter %.lock,$^)
+	$*/bin/uv pip install --quiet --compile-bytecode --python $*/bin/python -r $(filter %.lock,$^)
 	$*/bin/uv pip install --quiet --python $*/bin/python --no-deps --editable .
 	touch $@
