@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import grpc
+
 from tests.emulators.faults import Fault as HttpFault
-from tests.faults.scene import ATTEMPTS, LongWriter, Scene, request
+from tests.emulators.grpc_faults import Fault as GrpcFault
+from tests.faults.scene import ATTEMPTS, LongWriter, Scene, Time, cached_gemini, request
 from tests.simulators.speech import Fault
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ class Row:
         failed: items that fail, code: why; the others are completed.
         written: calls of Gemini that are made, spoken: of Text-to-Speech.
         dead_letters: messages that are kept as such.
+        waited: seconds that are slept through, at least.
     """
 
     service: str
@@ -36,6 +41,7 @@ class Row:
     written: int = SCRIPTS
     spoken: int = SPOKEN
     dead_letters: int = 0
+    waited: float = 0.0
 
     @property
     def name(self) -> str:
@@ -78,6 +84,26 @@ def _storage(**fault: object) -> Callable[[Scene], object]:
     return lambda scene: scene.use_bucket().faults.append(HttpFault(**fault))  # type: ignore[arg-type]
 
 
+def _cache_taken(scene: Scene) -> None:
+    """Somebody else has kept the same answers meanwhile."""
+    scene.use_bucket().faults.append(HttpFault(status=412, method="POST", body=b"out/cache/"))
+    assert scene.artifacts
+    scene.writer = partial(cached_gemini, scene.gemini.url, scene.timeout, scene.artifacts)
+
+
+def _firestore(**fault: object) -> Callable[[Scene], object]:
+    return lambda scene: scene.use_firestore().faults.append(GrpcFault(**fault))  # type: ignore[arg-type]
+
+
+def _firestore_away(scene: Scene) -> None:
+    """From the first paid call on, for half a minute of those that are slept through."""
+
+    def lasts() -> bool:
+        return bool(scene.gemini.calls) and Time.seconds < 30
+
+    scene.use_firestore().faults.append(GrpcFault(grpc.StatusCode.UNAVAILABLE, lasts=lasts))
+
+
 def _messages(*messages: bytes) -> Callable[[Scene], object]:
     return lambda scene: scene.messages.extend(messages)
 
@@ -98,7 +124,9 @@ ONE_TITLE: Final = 2 + 1
 GIVEN_UP: Final = 2 + ATTEMPTS
 
 ROWS: Final = (
-    Row("Gemini", "429 with RetryInfo, once", _once("rate_limited_58s"), written=RETRIED),
+    Row(
+        "Gemini", "429 with RetryInfo, once", _once("rate_limited_58s"), written=RETRIED, waited=58
+    ),
     Row("Gemini", "429 without RetryInfo, once", _once("rate_limited"), written=RETRIED),
     Row("Gemini", "429 for a title, always", _tea("rate_limited"), 2, "rate_limited", GIVEN_UP, 2),
     Row(
@@ -175,6 +203,7 @@ ROWS: Final = (
         spoken=2 + 2 * 3,
     ),
     Row("Cloud Storage", "503, once", _storage(status=503, method="POST", times=1)),
+    Row("Cloud Storage", "412 for the entries of the cache", _cache_taken),
     Row("Cloud Storage", "no answer, once", _storage_hangs),
     Row(
         "Cloud Storage",
@@ -192,6 +221,15 @@ ROWS: Final = (
         written=0,
         spoken=2 + 2 * 5,
     ),
+    Row(
+        "Firestore", "UNAVAILABLE for 30 s from the first paid call on", _firestore_away, waited=30
+    ),
+    Row(
+        "Firestore",
+        "ABORTED, five times",
+        _firestore(code=grpc.StatusCode.ABORTED, method="Commit", times=5),
+    ),
+    Row("Firestore", "slow: 0.3 s a write", _firestore(delay=0.3, method="Commit")),
     Row("Pub/Sub", "the same message twice", _messages(request(), request())),
     Row(
         "Pub/Sub",

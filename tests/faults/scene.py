@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import uuid
 from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -19,14 +21,18 @@ from pipeline.options import local_bounded
 from services.access import GeminiAccess
 from services.artifacts.bucket import BucketArtifactStore
 from services.artifacts.folder import FolderArtifactStore
+from services.caching import Cache, CachedText, Tally
 from services.ports import Completion
 from services.retrying import Policy, Retrying, RetryingVoice
 from services.statuses.coalescing import CoalescingStatusStore
+from services.statuses.firestore import FirestoreStatusStore
+from services.statuses.patient import PatientStatusStore
 from services.statuses.sqlite import SqliteStatusStore
 from services.voices.google import GoogleVoice
 from services.writers.gemini import GeminiWriter
 from tests.builders import encoded, request_document
 from tests.emulators.faults import Front
+from tests.emulators.grpc_faults import GrpcFront
 from tests.simulators.gemini import GeminiSimulator
 from tests.simulators.speech import SpeechSimulator
 
@@ -76,6 +82,12 @@ def gemini(url: str, timeout: float) -> TextModel:
     return Retrying(writer, POLICY, Time.now, Time.sleep)
 
 
+def cached_gemini(url: str, timeout: float, artifacts: Callable[[], ArtifactStore]) -> TextModel:
+    """The same, behind the cache."""
+    cache = Cache(artifacts(), refresh=False, tally=Tally())
+    return CachedText(gemini(url, timeout), cache, {"vendor": "gemini", "endpoint": url})
+
+
 def google(endpoint: str, timeout: float) -> Voice:
     """The voice and its retries."""
     return RetryingVoice(GoogleVoice(endpoint, timeout=timeout), POLICY, Time.now, Time.sleep)
@@ -100,6 +112,8 @@ class Scene:
     """A batch of two titles in two languages, and everything that it needs.
 
     Attributes:
+        emulator, firestore: of Cloud Storage, and where Firestore's is, for rows
+            that want them.
         gemini, speech: the simulators; storage: before the bucket, where there is one.
         artifacts, writer, statuses: factories, where a row wants others.
         timeout: seconds that a call may take before it is given up.
@@ -107,6 +121,7 @@ class Scene:
 
     folder: Path
     emulator: StorageEmulator | None = None
+    firestore: str = ""
     gemini: GeminiSimulator = field(default_factory=GeminiSimulator)
     speech: SpeechSimulator = field(default_factory=SpeechSimulator)
     storage: Front | None = None
@@ -117,6 +132,7 @@ class Scene:
     timeout: float = 30
     messages: list[bytes] = field(default_factory=list)
     bucket: str = ""
+    project: str = ""
 
     def __enter__(self) -> Self:
         Time.seconds, Time.waits = 0.0, []
@@ -136,6 +152,19 @@ class Scene:
         self.bucket = self.emulator.bucket()
         self.artifacts = partial(_bucket, self.storage.url, f"gs://{self.bucket}/out", self.timeout)
         return self.storage
+
+    def use_firestore(self) -> GrpcFront:
+        """Have statuses go to Firestore, through a server that can fail."""
+        assert self.firestore
+        front = self._stack.enter_context(GrpcFront(self.firestore))
+        self.project = f"test-{uuid.uuid4().hex[:12]}"
+        self.statuses = partial(_patient_firestore, front.host, self.project)
+        return front
+
+    def _store(self) -> StatusStore:
+        if self.project:
+            return _firestore(self.firestore, self.project)
+        return SqliteStatusStore(self.folder / "status.db")
 
     @property
     def output(self) -> Path:
@@ -162,14 +191,14 @@ class Scene:
 
     def batch(self) -> BatchDoc:
         """The document of the batch `cafe`."""
-        with closing(SqliteStatusStore(self.folder / "status.db")) as statuses:
+        with closing(self._store()) as statuses:
             batch = statuses.batch("cafe")
         assert batch
         return batch
 
     def codes(self) -> Counter[str]:
         """How often each code of failure stands in the batch's jobs."""
-        with closing(SqliteStatusStore(self.folder / "status.db")) as statuses:
+        with closing(self._store()) as statuses:
             items = [item for job in statuses.jobs("cafe") for item in job["items"].values()]
         errors = [error for item in items if (error := item.get("error"))]
         return Counter(error["code"] for error in errors)
@@ -220,10 +249,19 @@ class Scene:
 
 
 def _bucket(url: str, root: str, timeout: float) -> ArtifactStore:
-    import os
-
     os.environ["STORAGE_EMULATOR_HOST"] = url  # where the client looks when it is made
     return BucketArtifactStore(root, timeout=timeout, deadline=2, backoff=0.01)
+
+
+def _firestore(host: str, project: str, timeout: float = 30) -> FirestoreStatusStore:
+    os.environ["FIRESTORE_EMULATOR_HOST"] = host  # where the client looks when it is made
+    return FirestoreStatusStore(project, timeout=timeout, sleep=Time.sleep)
+
+
+def _patient_firestore(host: str, project: str) -> StatusStore:
+    """The status store as a pipeline has it; what it waits for passes at once."""
+    coalescing = CoalescingStatusStore(_firestore(host, project, timeout=0.5), 0.1)
+    return PatientStatusStore(coalescing, 600, clock=Time.now, sleep=Time.sleep)
 
 
 def request(batch_id: str = "cafe", **fields: Any) -> bytes:

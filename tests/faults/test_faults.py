@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.rows import ITEMS, ROWS, Row
-from tests.faults.scene import Scene
+from tests.faults.scene import Scene, Time
 from tests.faults.table import DOCUMENT, renewed, table
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ def test_a_fault(row: Row, tmp_path: Path, request: pytest.FixtureRequest) -> No
     if row.service == "Cloud Storage":
         request.getfixturevalue("bucket")
         emulator = request.getfixturevalue("storage_emulator")
-    with Scene(tmp_path, emulator) as scene:
+    firestore = ""
+    if row.service == "Firestore":
+        request.getfixturevalue("firestore_project")
+        firestore = request.getfixturevalue("firestore_emulator")
+    with Scene(tmp_path, emulator, firestore) as scene:
         row.arrange(scene)
         scene.run()
         batch = scene.batch()
@@ -34,6 +38,7 @@ def test_a_fault(row: Row, tmp_path: Path, request: pytest.FixtureRequest) -> No
     assert batch["status"] == ("partial" if row.failed else "completed")
     assert dict(scene.codes()) == ({row.code: row.failed} if row.failed else {})
     assert calls == (row.written, row.spoken)
+    assert Time.seconds >= row.waited
     assert scene.dead_letters() == row.dead_letters
     scene.check_files()
 
