@@ -100,16 +100,25 @@ class Worker:
             batch_id = parse_request(message.data).batch_id or message.batch_id
         except RequestError:
             batch_id = message.batch_id  # the graph keeps its dead letter
-        held = ExitStack()
-        try:
-            if all(task.making.batch_id != batch_id for task in self._tasks):
-                # Where somebody else holds it, the store says that this is a duplicate.
-                with suppress(RequestError):
-                    held.enter_context(self.claims.claim(batch_id))
-        except ServiceError as error:
-            log.warning(NOT_ACCEPTED, reason=error.message)
-        else:
-            self._begin(message, batch_id, held, delivery)
+        with ExitStack() as held:
+            try:
+                if all(task.making.batch_id != batch_id for task in self._tasks):
+                    # Where somebody else holds it, the store says that this is a duplicate.
+                    with suppress(RequestError):
+                        self._claim(batch_id, held)
+            except ServiceError as error:
+                log.warning(NOT_ACCEPTED, reason=error.message)
+            else:
+                self._begin(message, batch_id, held.pop_all(), delivery)
+
+    def _claim(self, batch_id: str, held: ExitStack) -> None:
+        """Hold a batch; nobody writes its files then, and what was left half-written can go.
+
+        Raises:
+            RequestError: where another process holds it.
+        """
+        held.enter_context(self.claims.claim(batch_id))
+        sweep(self.output, batch_id)
 
     def unfinished(self) -> Iterator[str]:
         """Batches that wait in the store, or whose process is gone, oldest first."""
@@ -133,25 +142,22 @@ class Worker:
         batch = self.statuses.batch(batch_id)
         if batch is None or not self._is_free(batch):
             return
-        held = ExitStack()
-        try:
-            held.enter_context(self.claims.claim(batch_id))
-        except RequestError:
-            return  # another process was faster
-        if batch.get("cancel_requested_at"):  # whoever made it died before it could stop
-            with held:
+        with ExitStack() as held:
+            try:
+                self._claim(batch_id, held)
+            except RequestError:
+                return  # another process was faster
+            if batch.get("cancel_requested_at"):  # whoever made it died before it could stop
                 end(batch, self.statuses, cancelled=True)
-            return
-        request = stored_request(batch, self.statuses.jobs(batch_id))
-        message = Message(
-            request.encoded(), batch_id, uuid.uuid4().hex[:12], resume=batch["status"] == "running"
-        )
-        self._begin(message, batch_id, held, None)
+                return
+            data = stored_request(batch, self.statuses.jobs(batch_id)).encoded()
+            resume = batch["status"] == "running"
+            message = Message(data, batch_id, uuid.uuid4().hex[:12], resume)
+            self._begin(message, batch_id, held.pop_all(), None)
 
     def _begin(
         self, message: Message, batch_id: str, held: ExitStack, delivery: Delivery | None
     ) -> None:
-        sweep(self.output, batch_id)
         making = Making(message, batch_id, lambda: self.flow, self.statuses)
         self._tasks.append(_Task(making, held, delivery, self.now() + FIRST_LOOK))
         making.start()

@@ -167,6 +167,22 @@ def test_what_is_left_in_the_store_is_found(house: House) -> None:
     assert set(house.worker.unfinished()) == {"left", "queued"}
 
 
+def test_a_second_message_leaves_files_alone_that_are_being_written(house: House) -> None:
+    """What is half-written belongs to the run that writes it, until that has ended."""
+    folder = house.folder / "output" / "batches" / "cafe"
+    folder.mkdir(parents=True)
+    house.deliver(request())
+    (folder / ".being-written.part").write_bytes(b"half")
+    house.deliver(request(), message_id="2")
+    assert (folder / ".being-written.part").exists()
+    house.tend_until(lambda: not house.worker.busy)
+    house.statuses.merge_batch("cafe", {"status": "queued"})
+    house.worker.take_up("cafe")
+    assert not (folder / ".being-written.part").exists()
+    house.tend_until(lambda: not house.worker.busy)
+    assert sorted(house.subscription.receipts) == ["receipt 1", "receipt 2"]
+
+
 def test_a_store_that_is_away_is_asked_again_later(house: House) -> None:
     """Taking up a batch fails, and is tried again after a while."""
     house.statuses.accept("cafe", batch_request("Chá"), run_id="", resume=False)
