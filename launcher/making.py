@@ -127,12 +127,15 @@ class Making(threading.Thread):
 
     def told(self) -> str:
         """What broke it off, in a line."""
-        if self.error is None:
-            return ""
-        if isinstance(self.error, ServiceError):
-            return self.error.message
-        first = next(iter(str(self.error).strip().splitlines()), "")
-        return f"{type(self.error).__name__}: {first} (--verbose shows its traceback)"
+        return told(self.error) if self.error else ""
+
+
+def told(error: Exception) -> str:
+    """An error in a line."""
+    if isinstance(error, ServiceError):
+        return error.message
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first} (--verbose shows its traceback)"
 
 
 def end(batch: BatchDoc, statuses: StatusStore, *, cancelled: bool) -> None:

@@ -7,16 +7,17 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from domain.request import RequestError
 from launcher import bootstrap
 from launcher.consoles import error_console, print_problems
 from launcher.dataflow import load_dataflow
-from launcher.exits import BAD_INPUT, DONE, INTERRUPTED, BadInput, leave_at_once
+from launcher.exits import BAD_INPUT, DONE, INTERRUPTED, SOME_FAILED, BadInput, leave_at_once
 from launcher.interrupts import Interrupts
 from launcher.launching import launch
 from launcher.logs import configure_logging
+from launcher.making import told
 from launcher.places import opened_statuses
 from launcher.settings import DIRECT, load_settings
 from launcher.validate import made_by
@@ -208,6 +209,26 @@ def _drain(worker: Worker, grace: float, interrupts: Interrupts, console: Consol
     return DONE
 
 
+class _Ending(threading.Thread):
+    """Waits for the end of a pipeline.
+
+    Attributes:
+        error: what ended it, where it did not end by itself.
+    """
+
+    def __init__(self, result: Any) -> None:
+        super().__init__(name="ending", daemon=True)
+        self.error: Exception | None = None
+        self._result = result
+
+    def run(self) -> None:
+        """Wait."""
+        try:
+            self._result.wait_until_finish()
+        except Exception as error:  # noqa: BLE001 - the main thread tells it
+            self.error = error
+
+
 def _stream(settings: Settings, beam_flags: Sequence[str]) -> int:
     """Hand the streaming pipeline to a runner, and stay as long as it stays in this process."""
     import apache_beam as beam
@@ -227,13 +248,17 @@ def _stream(settings: Settings, beam_flags: Sequence[str]) -> int:
     with Interrupts() as interrupts:
         result = pipeline.run()
         console.print(f"The pipeline runs on {settings.runner}.", soft_wrap=True)
-        ended = threading.Thread(target=result.wait_until_finish, daemon=True)
+        ended = _Ending(result)
         ended.start()
         while ended.is_alive() and not interrupts.wait(TEND_EVERY):
             pass
         if ended.is_alive():
             flow.watch().stop()  # reaches it where it runs in this process
             ended.join(settings.grace)
+    if ended.error is not None:
+        console.print(f"The pipeline broke off: {told(ended.error)}", soft_wrap=True)
+        log.debug("the pipeline broke off", exc_info=ended.error)
+        leave_at_once(SOME_FAILED)
     if isinstance(result, DirectPipelineResult):
         leave_at_once(DONE)  # its threads wait for messages, and would until the end of time
     if ended.is_alive():

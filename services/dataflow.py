@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from google.api_core import exceptions
 from google.api_core.client_options import ClientOptions
-from google.api_core.retry import Retry, if_exception_type
 from google.cloud import dataflow_v1beta3 as dataflow
 
-from services.googleapi import Remedies, told
+from services.googleapi import RETRY, TIMEOUT, Remedies, told
 from services.ports import RunningJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TIMEOUT: Final = 60.0
-"""Seconds that a call may take, its repetitions included."""
-RETRY: Final = Retry(
-    predicate=if_exception_type(
-        exceptions.ServiceUnavailable,
-        exceptions.InternalServerError,
-        exceptions.TooManyRequests,
-    ),
-    timeout=TIMEOUT,
-)
 REMEDIES: Final[Remedies] = {
     "permission_denied": "the account needs roles/dataflow.developer in the project",
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import google.auth
 from google.api_core import exceptions
+from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from google.rpc import error_details_pb2
 
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 Remedies: TypeAlias = "Mapping[str, str]"
 """What to do about an error, by its code."""
 
+TIMEOUT: Final = 60.0
+"""Seconds that a short call may take, its repetitions included."""
+RETRY: Final = Retry(
+    predicate=if_exception_type(
+        exceptions.ServiceUnavailable,
+        exceptions.InternalServerError,
+        exceptions.Aborted,
+        exceptions.TooManyRequests,
+    ),
+    timeout=TIMEOUT,
+)
+"""For calls that may be repeated."""
 LOGIN: Final = (
     "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a "
     "service account's key file"

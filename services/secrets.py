@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from google.api_core import exceptions
-from google.api_core.retry import Retry, if_exception_type
 from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
 from services.errors import Refused
-from services.googleapi import Remedies, told
+from services.googleapi import RETRY, TIMEOUT, Remedies, told
 
-TIMEOUT: Final = 60.0
-"""Seconds that reading a secret may take, its repetitions included."""
-RETRY: Final = Retry(
-    predicate=if_exception_type(
-        exceptions.ServiceUnavailable,
-        exceptions.InternalServerError,
-        exceptions.TooManyRequests,
-    ),
-    timeout=TIMEOUT,
-)
 REMEDIES: Final[Remedies] = {
     "not_found": "add the secret and a version, or correct its name",
     "permission_denied": "the account needs roles/secretmanager.secretAccessor on it",

@@ -15,9 +15,8 @@ from google.cloud.firestore_admin_v1.services.firestore_admin.transports import 
 from google.cloud.firestore_admin_v1.types import Database, Field, Index
 from google.protobuf import field_mask_pb2
 
-from services.googleapi import told
+from services.googleapi import RETRY, told
 from services.ports import Difference, Finding
-from services.requests.pubsub import RETRY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

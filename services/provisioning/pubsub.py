@@ -10,9 +10,8 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.protobuf import duration_pb2, field_mask_pb2
 from google.pubsub_v1 import types
 
-from services.googleapi import Remedies, told
+from services.googleapi import RETRY, Remedies, told
 from services.ports import Difference, Finding
-from services.requests.pubsub import RETRY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,28 +7,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from google.api_core import exceptions
-from google.api_core.retry import Retry, if_exception_type
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
-from services.googleapi import Remedies, told
+from services.googleapi import RETRY, TIMEOUT, Remedies, told
 from services.ports import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TIMEOUT: Final = 60.0
-"""Seconds that a call may take, its repetitions included."""
 WAIT: Final = 10.0
 """Seconds that a subscription is asked for messages before it is asked again."""
-RETRY: Final = Retry(
-    predicate=if_exception_type(
-        exceptions.ServiceUnavailable,
-        exceptions.InternalServerError,
-        exceptions.Aborted,
-        exceptions.TooManyRequests,
-    ),
-    timeout=TIMEOUT,
-)
 REMEDIES: Final[Remedies] = {
     "not_found": "create it, or correct its name",
     "permission_denied": "the account needs roles/pubsub.publisher on a topic, "

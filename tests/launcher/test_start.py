@@ -332,6 +332,15 @@ def test_a_start_that_cannot_be(station: Station, words: list[str], reason: str)
     assert "Traceback" not in err
 
 
+def test_a_streaming_pipeline_that_breaks_off_is_told(station: Station) -> None:
+    """A subscription that goes away ends it, and that is no success."""
+    gone = f"{station.subscription}-gone"
+    process = station.start("--runner", "BundleBasedDirectRunner", "--subscription", gone)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1, err
+    assert "The pipeline broke off: NotFound" in err
+
+
 def test_the_streaming_pipeline_runs_on_other_runners(
     station: Station, small: dict[str, Any]
 ) -> None:
